@@ -1,0 +1,1 @@
+//! The Spanferry bridge and forwarder.
