@@ -1,0 +1,1 @@
+//! Export: records out of the log, joined, delivered, then committed.

@@ -1,0 +1,50 @@
+//! A record as both logs store it, and where it stands.
+
+use bytes::Bytes;
+
+/// What is stored: nothing of it is changed on the way.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Record {
+    /// The key: 32 hex digits of the trace id in our own records; anything, or nothing, in others'.
+    pub key: Option<Bytes>,
+    /// Name and value, in order; names may repeat.
+    pub headers: Vec<(String, Bytes)>,
+    /// The value.
+    pub value: Bytes,
+}
+
+impl Record {
+    /// The first header of this name.
+    pub fn header(&self, name: &str) -> Option<&Bytes> {
+        self.headers.iter().find(|(n, _)| n == name).map(|(_, value)| value)
+    }
+
+    /// Bytes of key, headers and value.
+    pub fn size(&self) -> usize {
+        let headers: usize =
+            self.headers.iter().map(|(name, value)| name.len() + value.len()).sum();
+        self.key.as_ref().map_or(0, Bytes::len) + headers + self.value.len()
+    }
+}
+
+/// A record and the partition that it is for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Placed {
+    /// Below the topic's number of partitions.
+    pub partition: u32,
+    /// The record.
+    pub record: Record,
+}
+
+/// A record as it was read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredRecord {
+    /// Its partition.
+    pub partition: u32,
+    /// Its offset there.
+    pub offset: i64,
+    /// When it was appended, ms since 1970; 0 if the log does not know.
+    pub timestamp_ms: i64,
+    /// The record.
+    pub record: Record,
+}

@@ -1,0 +1,2 @@
+//! The demonstration: three acts on the terminal.
+fn main() {}

@@ -1,0 +1,1 @@
+//! Destinations that behave as told: accept, refuse, hang, be away.

@@ -1,0 +1,1 @@
+//! The whole path, a test for each claim.

@@ -1,0 +1,1 @@
+//! Traffic: the sample service and the driver that sends it requests.

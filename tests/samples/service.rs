@@ -1,0 +1,2 @@
+//! The sample service: Rust with the OpenTelemetry SDK.
+fn main() {}
