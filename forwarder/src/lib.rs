@@ -7,5 +7,7 @@ pub mod bridge;
 pub mod config;
 pub mod forward;
 pub mod log;
+pub mod logging;
 pub mod otlp;
+pub mod role;
 pub mod shutdown;
