@@ -1,6 +1,7 @@
 # shellcheck shell=bash
 # What every part shares: the cache, its lock, the atomic hand-over, and the one line that says
-# what was chosen. Sourced by the scripts beside it, never run.
+# what was chosen. Sourced by the scripts beside it, never run. A part's script says that line on
+# stderr, prints only the part's path (or way) on stdout, and ends with 1 when it cannot be had.
 set -euo pipefail
 
 PARTS="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd -P)"
@@ -8,6 +9,13 @@ ROOT="$(cd "$PARTS/../.." && pwd -P)"
 CACHE="${SPANFERRY_CACHE:-$ROOT/.cache}"
 case "$CACHE" in /*) ;; *) CACHE="$ROOT/$CACHE" ;; esac
 STAGE=""
+
+# The versions of what is fetched. (wasm-bindgen's is Cargo.lock's.)
+ENVOY_VERSION=1.40.0
+KAFKA_VERSION=4.1.0
+JAEGER_VERSION=1.76.0
+CARGO_DENY_VERSION=0.20.2
+export ENVOY_VERSION KAFKA_VERSION JAEGER_VERSION CARGO_DENY_VERSION
 
 # say PART TEXT: one line on stderr.
 say() { printf '%s: %s\n' "$1" "$2" >&2; }
