@@ -11,11 +11,8 @@ case "$CACHE" in /*) ;; *) CACHE="$ROOT/$CACHE" ;; esac
 STAGE=""
 
 # The versions of what is fetched. (wasm-bindgen's is Cargo.lock's.)
-ENVOY_VERSION=1.40.0
-KAFKA_VERSION=4.1.0
-JAEGER_VERSION=1.76.0
-CARGO_DENY_VERSION=0.20.2
-export ENVOY_VERSION KAFKA_VERSION JAEGER_VERSION CARGO_DENY_VERSION
+# shellcheck disable=SC2034
+ENVOY_VERSION=1.40.0 KAFKA_VERSION=4.1.0 JAEGER_VERSION=1.76.0 CARGO_DENY_VERSION=0.20.2
 
 # say PART TEXT: one line on stderr.
 say() { printf '%s: %s\n' "$1" "$2" >&2; }
