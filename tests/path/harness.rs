@@ -1,0 +1,94 @@
+//! Runs the tests by name, gives them what they share, and names what a machine lacks.
+
+use anyhow::Result;
+use futures_util::future::LocalBoxFuture;
+use libtest_mimic::{Arguments, Failed, Trial};
+use spanferry_tests::stack::leash;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+/// A real part that a test needs: looks for it, and says how to get it when it is not there.
+pub type Part = fn() -> Result<PathBuf>;
+
+/// One claim and its test.
+pub struct Claim {
+    name: &'static str,
+    needs: &'static [Part],
+    test: fn(&Ground) -> LocalBoxFuture<'_, Result<()>>,
+}
+
+impl Claim {
+    /// A claim, what its test needs, and the test.
+    pub const fn new(
+        name: &'static str,
+        needs: &'static [Part],
+        test: fn(&Ground) -> LocalBoxFuture<'_, Result<()>>,
+    ) -> Claim {
+        Claim { name, needs, test }
+    }
+}
+
+/// What the tests stand on: a directory for each, and the parts that they share.
+pub struct Ground {
+    directory: tempfile::TempDir,
+}
+
+impl Ground {
+    fn new() -> Result<Ground> {
+        let directory = tempfile::Builder::new().prefix("spanferry-path-").tempdir()?;
+        leash::remove_at_end(directory.path())?;
+        Ok(Ground { directory })
+    }
+
+    /// A fresh directory for one test's configurations, logs and data.
+    pub fn directory(&self, name: &str) -> Result<PathBuf> {
+        let directory = self.directory.path().join(name);
+        std::fs::create_dir_all(&directory)?;
+        Ok(directory)
+    }
+}
+
+/// Runs what the arguments ask for, as `cargo test` has it.
+pub fn run(claims: Vec<Claim>) -> ExitCode {
+    let mut arguments = Arguments::from_args();
+    arguments.test_threads = Some(1);
+    match prepare() {
+        Ok((runtime, ground)) => {
+            let trials = claims.into_iter().map(|claim| trial(claim, &runtime, &ground)).collect();
+            let conclusion = libtest_mimic::run(&arguments, trials);
+            drop(ground);
+            conclusion.exit_code()
+        }
+        Err(error) => {
+            eprintln!("path: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+type Runtime = Arc<tokio::runtime::Runtime>;
+
+fn prepare() -> Result<(Runtime, Arc<Ground>)> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    Ok((Arc::new(runtime), Arc::new(Ground::new()?)))
+}
+
+/// A part that is missing makes a skip with its name, or with `CI=true` a failure.
+fn trial(claim: Claim, runtime: &Runtime, ground: &Arc<Ground>) -> Trial {
+    let (runtime, ground) = (runtime.clone(), ground.clone());
+    let lacking: Vec<String> =
+        claim.needs.iter().filter_map(|part| part().err().map(|error| error.to_string())).collect();
+    let skip = !lacking.is_empty() && std::env::var("CI").is_ok_and(|ci| ci == "true");
+    let missing = lacking.join("; ");
+    for reason in &lacking {
+        eprintln!("skipped: {}: {reason}", claim.name);
+    }
+    let trial = Trial::test(claim.name, move || {
+        if !missing.is_empty() {
+            return Err(Failed::from(missing));
+        }
+        runtime.block_on((claim.test)(&ground)).map_err(|error| Failed::from(format!("{error:?}")))
+    });
+    trial.with_ignored_flag(!lacking.is_empty() && !skip)
+}
