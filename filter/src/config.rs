@@ -2,6 +2,7 @@
 //! what is allowed, and all faults are told at once.
 
 use crate::outbox::Limits;
+use crate::span::SpanKind;
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use std::fmt::Display;
@@ -17,6 +18,17 @@ pub enum KindChoice {
     Server,
     /// Always CLIENT.
     Client,
+}
+
+impl KindChoice {
+    /// The kind for a listener of this direction: 1 inbound, 2 outbound, 0 or unknown a gateway.
+    pub fn resolve(self, direction: Option<u64>) -> SpanKind {
+        match self {
+            Self::Server => SpanKind::Server,
+            Self::Client => SpanKind::Client,
+            Self::Auto => SpanKind::from_listener_direction(direction),
+        }
+    }
 }
 
 /// A valid configuration.
@@ -73,8 +85,8 @@ impl Config {
         if json.trim_ascii().is_empty() {
             return Err(ConfigError::Empty);
         }
-        let value: Value =
-            serde_json::from_slice(json).map_err(|error| ConfigError::NotJson(error.to_string()))?;
+        let value: Value = serde_json::from_slice(json)
+            .map_err(|error| ConfigError::NotJson(error.to_string()))?;
         let Value::Object(map) = value else {
             return Err(ConfigError::NotAnObject(shown(&value)));
         };
@@ -168,7 +180,10 @@ impl Reader {
     fn number(&mut self, key: &str, range: RangeInclusive<u64>, default: u64) -> u64 {
         let Some(value) = self.map.remove(key) else { return default };
         let number = value.as_u64().or_else(|| {
-            value.as_f64().filter(|f| f.fract() == 0.0 && (0.0..=1e15).contains(f)).map(|f| f as u64)
+            value
+                .as_f64()
+                .filter(|f| f.fract() == 0.0 && (0.0..=1e15).contains(f))
+                .map(|f| f as u64)
         });
         match number {
             Some(number) if range.contains(&number) => number,

@@ -113,3 +113,11 @@ fn a_long_value_is_shortened_in_the_message() {
     let message = error(&format!(r#"{{"cluster":"b","span_kind":"{}"}}"#, "é".repeat(10_000)));
     assert!(message.len() < 1000, "{}", message.len());
 }
+
+#[test]
+fn a_chosen_kind_wins_over_the_listeners_direction() {
+    assert_eq!(KindChoice::Auto.resolve(Some(2)), SpanKind::Client);
+    assert_eq!(KindChoice::Auto.resolve(None), SpanKind::Server);
+    assert_eq!(KindChoice::Server.resolve(Some(2)), SpanKind::Server);
+    assert_eq!(KindChoice::Client.resolve(Some(1)), SpanKind::Client);
+}
