@@ -6,6 +6,7 @@ pub mod args;
 pub mod bridge;
 pub mod config;
 pub mod forward;
+pub mod ledger;
 pub mod log;
 pub mod logging;
 pub mod otlp;

@@ -1,1 +1,23 @@
-//! Export: records out of the log, joined, delivered, then committed.
+//! Export: records out of the log, joined without decoding, delivered, and only then committed.
+//!
+//! consume (the loop) → format (what is in a record) → deliver (join, retry, find the guilty) → export (the wire);
+//! window says what may be committed, gate keeps a destination that is away from being stormed.
+
+mod consume;
+mod dead_letter;
+mod deliver;
+mod destination;
+mod export;
+mod format;
+mod gate;
+mod metrics;
+mod settings;
+#[cfg(test)]
+mod tests;
+mod window;
+
+pub use consume::{ForwardError, run};
+pub use destination::{Destination, DestinationError, Protocol};
+pub use export::{Export, ExportSettings, Outcome, Request, connect};
+pub use metrics::Metrics;
+pub use settings::Settings;

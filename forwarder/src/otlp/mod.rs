@@ -3,6 +3,8 @@
 
 pub mod count;
 pub mod json;
+pub mod plain;
+pub mod rpc_status;
 pub mod split;
 pub mod wire;
 

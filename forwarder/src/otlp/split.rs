@@ -6,6 +6,9 @@ use bytes::Bytes;
 use std::collections::HashMap;
 use std::ops::Range;
 
+/// A tag and a length are no longer than this, for requests below 256 MiB.
+const MAX_HEADER: usize = 5;
+
 /// 16 bytes, not all zero (W3C Trace Context §3.2.2.3).
 pub type TraceId = [u8; 16];
 
@@ -29,10 +32,11 @@ pub struct TracePart {
     pub value: Bytes,
 }
 
-/// Splits `request` by trace id. The same bytes always give the same parts.
-pub fn split(request: &Bytes) -> Result<Split, WireError> {
+/// Splits `request` by trace id, and a trace of more than `limit` bytes by its spans. The same bytes always give the
+/// same parts. Only a part of one span may be above `limit`.
+pub fn split(request: &Bytes, limit: usize) -> Result<Split, WireError> {
     let plan = Plan::of(request)?;
-    if plan.traces.len() == 1 && plan.rejected == 0 {
+    if plan.traces.len() == 1 && plan.rejected == 0 && request.len() <= limit {
         let spans = plan.spans.len() as u32;
         let part = TracePart { trace_id: plan.traces[0], spans, value: request.clone() };
         return Ok(Split { traces: vec![part], rejected_spans: 0 });
@@ -41,13 +45,15 @@ pub fn split(request: &Bytes) -> Result<Split, WireError> {
     for span in &plan.spans {
         of_trace[span.trace].push(span);
     }
-    let part = |(trace_id, spans): (&TraceId, Vec<&SpanAt>)| TracePart {
-        trace_id: *trace_id,
-        spans: spans.len() as u32,
-        value: plan.write(request, &spans),
-    };
-    let traces = plan.traces.iter().zip(of_trace).map(part).collect();
-    Ok(Split { traces, rejected_spans: plan.rejected })
+    let mut split =
+        Split { traces: Vec::with_capacity(of_trace.len()), rejected_spans: plan.rejected };
+    for (trace_id, spans) in plan.traces.iter().zip(&of_trace) {
+        for spans in plan.within(spans, limit) {
+            let value = plan.write(request, spans);
+            split.traces.push(TracePart { trace_id: *trace_id, spans: spans.len() as u32, value });
+        }
+    }
+    Ok(split)
 }
 
 /// Where everything stands in the request.
@@ -130,6 +136,33 @@ impl Plan {
             self.traces.push(id);
             self.traces.len() - 1
         })
+    }
+
+    /// Runs of spans, each of which is written in at most `limit` bytes unless it is one span.
+    fn within<'a, 's>(&self, spans: &'a [&'s SpanAt], limit: usize) -> Vec<&'a [&'s SpanAt]> {
+        let (mut runs, mut start, mut size) = (Vec::new(), 0, total(&self.request));
+        for (i, span) in spans.iter().enumerate() {
+            let before = (i > start).then(|| spans[i - 1]);
+            let mut more = self.cost(span, before);
+            if i > start && size + more > limit {
+                runs.push(&spans[start..i]);
+                (start, size) = (i, total(&self.request));
+                more = self.cost(span, None);
+            }
+            size += more;
+        }
+        runs.push(&spans[start..]);
+        runs
+    }
+
+    /// The bytes that a span adds behind another one: itself, and what is new of its envelopes.
+    fn cost(&self, span: &SpanAt, before: Option<&SpanAt>) -> usize {
+        let is_new_resource = before.is_none_or(|before| before.resource != span.resource);
+        let is_new_scope = before.is_none_or(|before| before.scope != span.scope);
+        let resource =
+            if is_new_resource { total(&self.resources[span.resource]) + MAX_HEADER } else { 0 };
+        let scope = if is_new_scope { total(&self.scopes[span.scope]) + MAX_HEADER } else { 0 };
+        resource + scope + span.raw.len()
     }
 
     /// The request that holds just these spans.

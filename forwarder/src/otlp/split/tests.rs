@@ -47,7 +47,7 @@ fn request(shape: &[Vec<Vec<u8>>]) -> ExportTraceServiceRequest {
 }
 
 fn split_message(message: &ExportTraceServiceRequest) -> Split {
-    split(&message.encode_to_vec().into()).unwrap()
+    split(&message.encode_to_vec().into(), usize::MAX).unwrap()
 }
 
 /// Every span with the resource and the scope that it stands under.
@@ -73,7 +73,7 @@ fn flat(message: &ExportTraceServiceRequest) -> Vec<(u32, String, String, Span)>
 #[test]
 fn a_request_of_one_trace_is_passed_on_as_it_is() {
     let bytes: Bytes = request(&[vec![vec![1, 1], vec![1]]]).encode_to_vec().into();
-    let split = split(&bytes).unwrap();
+    let split = split(&bytes, usize::MAX).unwrap();
     assert_eq!(split.traces.len(), 1);
     assert_eq!((split.traces[0].spans, &split.traces[0].value), (3, &bytes));
 }
@@ -124,7 +124,7 @@ fn fields_that_nobody_knows_stay() {
     put_header(&mut bytes, field::RESOURCE_SPANS, resource.len());
     bytes.extend(resource);
     bytes.extend(unknown);
-    let split = split(&bytes.into()).unwrap();
+    let split = split(&bytes.into(), usize::MAX).unwrap();
     assert_eq!(split.traces.len(), 2);
     for part in split.traces {
         let found = part.value.windows(unknown.len()).filter(|w| *w == unknown).count();
@@ -133,9 +133,32 @@ fn fields_that_nobody_knows_stay() {
 }
 
 #[test]
+fn a_trace_above_the_limit_is_divided_by_its_spans() {
+    let message = request(&[vec![vec![1; 40], vec![1; 40]]]);
+    let limit = 600;
+    let split = split(&message.encode_to_vec().into(), limit).unwrap();
+    assert!(split.traces.len() > 5, "{} parts", split.traces.len());
+    assert!(split.traces.iter().all(|part| part.value.len() <= limit));
+    let decode =
+        |part: &TracePart| flat(&ExportTraceServiceRequest::decode(part.value.clone()).unwrap());
+    let got: Vec<_> = split.traces.iter().flat_map(decode).collect();
+    assert_eq!(got, flat(&message));
+}
+
+#[test]
+fn a_span_above_the_limit_is_alone_in_its_part() {
+    let mut message = request(&[vec![vec![1, 1, 1]]]);
+    message.resource_spans[0].scope_spans[0].spans[1].name = "x".repeat(1000);
+    let split = split(&message.encode_to_vec().into(), 600).unwrap();
+    let sizes: Vec<_> =
+        split.traces.iter().map(|part| (part.spans, part.value.len() > 600)).collect();
+    assert_eq!(sizes, [(1, false), (1, true), (1, false)]);
+}
+
+#[test]
 fn every_truncation_is_an_error_or_a_shorter_request() {
     let bytes: Bytes = request(&[vec![vec![1, 2], vec![3]]]).encode_to_vec().into();
-    assert!((1..bytes.len()).all(|end| split(&bytes.slice(..end)).is_err()));
+    assert!((1..bytes.len()).all(|end| split(&bytes.slice(..end), usize::MAX).is_err()));
 }
 
 proptest! {
@@ -165,6 +188,6 @@ proptest! {
 
     #[test]
     fn any_bytes_are_split_or_refused_without_a_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
-        let _ = split(&bytes.into());
+        let _ = split(&bytes.into(), 64);
     }
 }

@@ -1,0 +1,123 @@
+//! The bridge's numbers, declared where they are counted.
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::registry::Registry;
+
+/// Why something was refused.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct Because {
+    /// One of a few words.
+    pub reason: &'static str,
+}
+
+/// See the help text of each in [`Metrics::register`].
+#[derive(Debug)]
+#[allow(missing_docs, reason = "each has its help text where it is registered")]
+pub struct Metrics {
+    pub sent_records: Counter,
+    pub accepted_spans: Counter,
+    pub accepted_requests: Counter,
+    pub rejected_spans: Counter,
+    pub refused_requests: Family<Because, Counter>,
+    pub repeated_requests: Counter,
+    pub filter_dropped_spans: Counter,
+    pub dead_lettered_spans: Counter,
+    pub bytes_in_flight: Gauge,
+    pub connections: Gauge,
+    pub queue_records: Gauge,
+    pub queue_bytes: Gauge,
+    pub acknowledge_seconds: Histogram,
+}
+
+impl Metrics {
+    /// Declares the bridge's metrics.
+    pub fn register(registry: &mut Registry) -> Self {
+        let own = Self {
+            sent_records: Counter::default(),
+            accepted_spans: Counter::default(),
+            accepted_requests: Counter::default(),
+            rejected_spans: Counter::default(),
+            refused_requests: Family::default(),
+            repeated_requests: Counter::default(),
+            filter_dropped_spans: Counter::default(),
+            dead_lettered_spans: Counter::default(),
+            bytes_in_flight: Gauge::default(),
+            connections: Gauge::default(),
+            queue_records: Gauge::default(),
+            queue_bytes: Gauge::default(),
+            acknowledge_seconds: Histogram::new(exponential_buckets(0.001, 2.0, 14)),
+        };
+        registry.register(
+            "traces_sent",
+            "Records acknowledged by the log",
+            own.sent_records.clone(),
+        );
+        let registry = registry.sub_registry_with_prefix("spanferry");
+        registry.register(
+            "accepted_spans",
+            "Spans acknowledged by the log",
+            own.accepted_spans.clone(),
+        );
+        registry.register(
+            "accepted_requests",
+            "Requests answered with 200",
+            own.accepted_requests.clone(),
+        );
+        registry.register(
+            "refused_spans",
+            "Spans without a usable trace id, told to their senders by partial success",
+            own.rejected_spans.clone(),
+        );
+        registry.register(
+            "refused_requests",
+            "Requests not answered with 200, by reason",
+            own.refused_requests.clone(),
+        );
+        registry.register(
+            "repeated_requests",
+            "Requests that had come before and were not written again",
+            own.repeated_requests.clone(),
+        );
+        registry.register(
+            "filter_dropped_spans",
+            "Spans that filters say they dropped",
+            own.filter_dropped_spans.clone(),
+        );
+        registry.register(
+            "bridge_dead_lettered_spans",
+            "Spans larger than a record may be, kept as dead letters",
+            own.dead_lettered_spans.clone(),
+        );
+        registry.register(
+            "bytes_in_flight",
+            "Bytes of requests that are read or not acknowledged yet",
+            own.bytes_in_flight.clone(),
+        );
+        registry.register("connections", "Open connections", own.connections.clone());
+        registry.register(
+            "queue_size_records",
+            "Records handed to the log and not acknowledged yet",
+            own.queue_records.clone(),
+        );
+        registry.register(
+            "queue_size_bytes",
+            "Bytes handed to the log and not acknowledged yet",
+            own.queue_bytes.clone(),
+        );
+        registry.register(
+            "acknowledge_seconds",
+            "From a batch's append to its acknowledgement",
+            own.acknowledge_seconds.clone(),
+        );
+        own
+    }
+
+    /// Spans acknowledged in this process.
+    pub fn accepted_spans(&self) -> u64 {
+        self.accepted_spans.get()
+    }
+}

@@ -1,0 +1,174 @@
+//! A batch into the log: split by trace, stamped, appended in one piece.
+
+use super::metrics::Metrics;
+use super::repeats::Sender;
+use crate::ledger::{STAMP_HEADER, Stamp};
+use crate::log::{Acknowledgement, AppendError, Log, Placed, Record, partition_of};
+use crate::otlp::split::TracePart;
+use bytes::Bytes;
+use prost::Message;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// Bytes of a record beside its value: key, header and what the log itself adds.
+const RECORD_OVERHEAD: usize = 512;
+
+/// Writes records under one name, with running totals per partition.
+pub struct Writer {
+    log: Arc<dyn Log>,
+    dead_letters: Arc<dyn Log>,
+    max_value_bytes: usize,
+    metrics: Arc<Metrics>,
+    state: Mutex<State>,
+}
+
+/// A new one after each failure: what an old one did not get through is then no gap in its totals.
+#[derive(Clone)]
+struct State {
+    id: [u8; 16],
+    totals: HashMap<u32, Totals>,
+}
+
+#[derive(Clone, Copy, Default)]
+struct Totals {
+    records: u64,
+    spans: u64,
+}
+
+/// Records handed to the log.
+pub struct Appended {
+    /// Resolves when all are safe.
+    pub acknowledged: Acknowledgement,
+    /// How many went to the log.
+    pub records: u64,
+    /// Spans that are too large for a record, handed to the dead letters.
+    pub dead_letters: Vec<Acknowledgement>,
+    writer: [u8; 16],
+}
+
+impl Writer {
+    /// A writer for `log`, with records of at most `max_record_bytes`.
+    pub fn new(
+        log: Arc<dyn Log>,
+        dead_letters: Arc<dyn Log>,
+        max_record_bytes: usize,
+        metrics: Arc<Metrics>,
+    ) -> Self {
+        let max_value_bytes = max_record_bytes.saturating_sub(RECORD_OVERHEAD).max(1);
+        let state = Mutex::new(State::new());
+        Self { log, dead_letters, max_value_bytes, metrics, state }
+    }
+
+    /// The largest value of a record, bytes.
+    pub fn max_value_bytes(&self) -> usize {
+        self.max_value_bytes
+    }
+
+    /// Appends the parts of one batch, all or none.
+    pub fn append(
+        &self,
+        parts: Vec<TracePart>,
+        sender: &Sender,
+        partitions: u32,
+        now_ms: u64,
+    ) -> Result<Appended, AppendError> {
+        let of = parts.len() as u32;
+        let (good, too_large): (Vec<_>, Vec<_>) =
+            parts.into_iter().partition(|part| part.value.len() <= self.max_value_bytes);
+        let dead_letters =
+            too_large.iter().map(|part| self.dead_letter(part)).collect::<Result<_, _>>()?;
+        let stamp = Stamp {
+            source: sender.source.to_vec(),
+            sequence: sender.sequence,
+            dropped: sender.dropped,
+            parts: of,
+            received_unix_ms: now_ms,
+            ..Stamp::default()
+        };
+        let records = good.len() as u64;
+        // The order of the totals is the order of the append: both under one lock.
+        let mut state = self.lock();
+        let mut next = state.clone();
+        let number = |(i, part)| {
+            next.place(&part, Stamp { part: i as u32 + 1, ..stamp.clone() }, partitions)
+        };
+        let placed = good.into_iter().enumerate().map(number).collect();
+        let acknowledged = self.log.append(placed)?;
+        let writer = next.id;
+        *state = next;
+        Ok(Appended { acknowledged, records, dead_letters, writer })
+    }
+
+    /// A batch was not acknowledged for good: its writer ends, and a new one begins.
+    pub fn failed(&self, appended: [u8; 16]) {
+        let mut state = self.lock();
+        if state.id == appended {
+            *state = State::new();
+        }
+    }
+
+    /// A span that fits in no record: kept with its reason, so the batch need not fail for it.
+    fn dead_letter(&self, part: &TracePart) -> Result<Acknowledgement, AppendError> {
+        let reason = format!(
+            "a span of {} bytes is above the limit of a record ({} bytes)",
+            part.value.len(),
+            self.max_value_bytes
+        );
+        let headers = vec![
+            ("spanferry.dlq.reason".to_owned(), Bytes::from(reason)),
+            ("spanferry.dlq.topic".to_owned(), Bytes::from(self.log.topic().to_owned())),
+        ];
+        let record = Record {
+            key: Some(hex::encode(part.trace_id).into()),
+            headers,
+            value: part.value.clone(),
+        };
+        let acknowledged = self.dead_letters.append(vec![Placed { partition: 0, record }])?;
+        self.metrics.dead_lettered_spans.inc_by(part.spans.into());
+        Ok(acknowledged)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Appended {
+    /// Waits until all is safe, or something is not.
+    pub async fn settled(self, writer: &Writer) -> Result<(), AppendError> {
+        let mut result = self.acknowledged.await.map(|_| ());
+        if result.is_err() {
+            writer.failed(self.writer);
+        }
+        for letter in self.dead_letters {
+            result = result.and(letter.await.map(|_| ()));
+        }
+        result
+    }
+}
+
+impl State {
+    fn new() -> Self {
+        Self { id: rand::random(), totals: HashMap::new() }
+    }
+
+    fn place(&mut self, part: &TracePart, stamp: Stamp, partitions: u32) -> Placed {
+        let key = hex::encode(part.trace_id);
+        let partition = partition_of(key.as_bytes(), partitions);
+        let totals = self.totals.entry(partition).or_default();
+        totals.records += 1;
+        totals.spans += u64::from(part.spans);
+        let stamp = Stamp {
+            writer: self.id.to_vec(),
+            total_records: totals.records,
+            total_spans: totals.spans,
+            spans: part.spans,
+            ..stamp
+        };
+        let headers = vec![(STAMP_HEADER.to_owned(), stamp.encode_to_vec().into())];
+        Placed {
+            partition,
+            record: Record { key: Some(key.into()), headers, value: part.value.clone() },
+        }
+    }
+}

@@ -1,0 +1,134 @@
+//! Why a batch was not accepted: what it is in HTTP, in gRPC, in the metrics, and whether to come again.
+
+use crate::log::{AppendError, LogError};
+use crate::otlp::json::JsonError;
+use crate::otlp::wire::WireError;
+use http::StatusCode;
+use thiserror::Error;
+use tonic::Code;
+
+/// A batch that was not accepted. Nothing of it was acknowledged.
+#[derive(Debug, Clone, Error)]
+pub enum Refusal {
+    /// The body is not an OTLP request.
+    #[error("the body is not an OTLP ExportTraceServiceRequest: {0}")]
+    NotOtlp(#[from] WireError),
+    /// The body is not OTLP/JSON.
+    #[error("{0}")]
+    NotJson(String),
+    /// Not one span has a trace id.
+    #[error("none of the {0} spans has a trace_id of 16 bytes that are not all zero")]
+    NoTraceId(u64),
+    /// The body cannot be decompressed.
+    #[error("content-encoding {encoding}: {detail}")]
+    Compression {
+        /// As named by the sender.
+        encoding: &'static str,
+        /// What is wrong.
+        detail: String,
+    },
+    /// A kind of body that we do not read.
+    #[error("content-type {0:?} is not application/x-protobuf or application/json")]
+    ContentType(String),
+    /// A compression that we do not read.
+    #[error("content-encoding {0:?} is not gzip, zstd or identity")]
+    ContentEncoding(String),
+    /// A header of ours with a value that makes no sense.
+    #[error("{name}: {value:?} is not {expected}")]
+    Header {
+        /// The header.
+        name: &'static str,
+        /// Its value.
+        value: String,
+        /// What it should be.
+        expected: &'static str,
+    },
+    /// Larger than allowed.
+    #[error("the request is larger than {limit} bytes after decompression (--max-request-bytes)")]
+    TooLarge {
+        /// The limit in bytes.
+        limit: usize,
+    },
+    /// The body did not come.
+    #[error("the body did not arrive: {0}")]
+    Incomplete(String),
+    /// No room now.
+    #[error(
+        "busy: {bytes} more bytes are above the {limit} in flight (--max-bytes-in-flight): retry later"
+    )]
+    Busy {
+        /// The request's bytes.
+        bytes: usize,
+        /// The limit in bytes.
+        limit: usize,
+    },
+    /// The log is out of reach.
+    #[error("the log does not take records now ({0}): retry later")]
+    LogAway(String),
+    /// The log has not acknowledged in time; it may still.
+    #[error("the log has not acknowledged within {0} ms: retry later")]
+    NotAcknowledged(u128),
+}
+
+impl From<AppendError> for Refusal {
+    fn from(error: AppendError) -> Self {
+        Self::LogAway(error.to_string())
+    }
+}
+
+impl From<LogError> for Refusal {
+    fn from(error: LogError) -> Self {
+        Self::LogAway(error.to_string())
+    }
+}
+
+impl From<JsonError> for Refusal {
+    fn from(error: JsonError) -> Self {
+        Self::NotJson(error.to_string())
+    }
+}
+
+impl Refusal {
+    /// Whether the same batch may be accepted later.
+    pub fn is_retryable(&self) -> bool {
+        matches!(self, Self::Busy { .. } | Self::LogAway(_) | Self::NotAcknowledged(_))
+    }
+
+    /// The HTTP status (OTLP specification, "OTLP/HTTP Response").
+    pub fn status(&self) -> StatusCode {
+        match self {
+            Self::Busy { .. } => StatusCode::TOO_MANY_REQUESTS,
+            Self::LogAway(_) | Self::NotAcknowledged(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::ContentType(_) | Self::ContentEncoding(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::Incomplete(_) => StatusCode::REQUEST_TIMEOUT,
+            _ => StatusCode::BAD_REQUEST,
+        }
+    }
+
+    /// The gRPC code (OTLP specification, "OTLP/gRPC Response").
+    pub fn code(&self) -> Code {
+        match self {
+            Self::Busy { .. } => Code::ResourceExhausted,
+            Self::LogAway(_) | Self::NotAcknowledged(_) => Code::Unavailable,
+            Self::Incomplete(_) => Code::DeadlineExceeded,
+            _ => Code::InvalidArgument,
+        }
+    }
+
+    /// One word for the metrics.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::NotOtlp(_) | Self::NotJson(_) | Self::NoTraceId(_) | Self::Header { .. } => {
+                "bad_data"
+            }
+            Self::Compression { .. } => "bad_compression",
+            Self::ContentType(_) | Self::ContentEncoding(_) => "unsupported",
+            Self::TooLarge { .. } => "too_large",
+            Self::Incomplete(_) => "incomplete",
+            Self::Busy { .. } => "busy",
+            Self::LogAway(_) => "log_away",
+            Self::NotAcknowledged(_) => "not_acknowledged",
+        }
+    }
+}

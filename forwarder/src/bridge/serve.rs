@@ -1,0 +1,140 @@
+//! The bridge's sockets: connections within their bound, and an end that answers what was begun.
+
+use super::intake::Intake;
+use super::metrics::Metrics;
+use super::receive::router;
+use super::settings::Settings;
+use crate::log::Log;
+use axum::Router;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::service::TowerToHyperService;
+use std::sync::Arc;
+use std::time::Duration;
+use thiserror::Error;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+
+/// After a failed accept (too many open files), so that it is no busy loop.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Where the bridge listens; bound by the caller.
+#[derive(Debug)]
+pub struct Listeners {
+    /// OTLP/HTTP.
+    pub http: Option<TcpListener>,
+    /// OTLP/gRPC.
+    pub grpc: Option<TcpListener>,
+}
+
+/// Why the bridge did not end well.
+#[derive(Debug, Error)]
+pub enum BridgeError {
+    /// What the log had taken was not acknowledged in time.
+    #[error(
+        "{records} records ({bytes} bytes) were not acknowledged within {seconds} s; their senders were told to retry"
+    )]
+    NotFlushed {
+        /// Records.
+        records: usize,
+        /// Bytes.
+        bytes: usize,
+        /// The time given.
+        seconds: u64,
+    },
+}
+
+/// Serves until `shutdown`; then takes no more, answers what was begun, and waits for the log's acknowledgements, each
+/// within `drain_timeout`.
+pub async fn run(
+    listeners: Listeners,
+    log: Arc<dyn Log>,
+    dead_letters: Arc<dyn Log>,
+    settings: Settings,
+    metrics: Arc<Metrics>,
+    shutdown: CancellationToken,
+) -> Result<(), BridgeError> {
+    let drain_timeout = settings.drain_timeout;
+    let connections =
+        Arc::new(Semaphore::new(settings.max_connections.min(Semaphore::MAX_PERMITS)));
+    let intake = Arc::new(Intake::new(log.clone(), dead_letters, settings, metrics));
+    let graceful = Arc::new(GracefulShutdown::new());
+    let app = router(intake.clone());
+    let listen = |listener: Option<TcpListener>| {
+        let door = Door {
+            app: app.clone(),
+            connections: connections.clone(),
+            intake: intake.clone(),
+            graceful: graceful.clone(),
+        };
+        let shutdown = shutdown.clone();
+        async move {
+            if let Some(listener) = listener {
+                tokio::select! { () = door.serve(listener) => (), () = shutdown.cancelled() => () }
+            }
+        }
+    };
+    tokio::join!(listen(listeners.http), listen(listeners.grpc));
+    shutdown.cancelled().await;
+    // The listeners are gone, and with them every other holder.
+    if let Some(graceful) = Arc::into_inner(graceful)
+        && tokio::time::timeout(drain_timeout, graceful.shutdown()).await.is_err()
+    {
+        tracing::warn!("connections were still open at the end of the drain time-out");
+    }
+    match tokio::time::timeout(drain_timeout, intake.flush()).await {
+        Ok(Ok(())) => Ok(()),
+        _ => {
+            let queue = log.queue();
+            let seconds = drain_timeout.as_secs();
+            Err(BridgeError::NotFlushed { records: queue.records, bytes: queue.bytes, seconds })
+        }
+    }
+}
+
+/// What a listener needs for its connections.
+struct Door {
+    app: Router,
+    connections: Arc<Semaphore>,
+    intake: Arc<Intake>,
+    graceful: Arc<GracefulShutdown>,
+}
+
+impl Door {
+    async fn serve(&self, listener: TcpListener) {
+        loop {
+            // Never closed, so this cannot fail; if it did, nobody more would be let in.
+            let Ok(place) = self.connections.clone().acquire_owned().await else { return };
+            match listener.accept().await {
+                Ok((stream, _)) => self.connect(stream, place),
+                Err(error) => {
+                    tracing::warn!(%error, "a connection could not be accepted");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+            }
+        }
+    }
+
+    fn connect(&self, stream: TcpStream, place: tokio::sync::OwnedSemaphorePermit) {
+        let _ = stream.set_nodelay(true);
+        let mut builder = auto::Builder::new(TokioExecutor::new());
+        let read_timeout = self.intake.settings.read_timeout;
+        builder.http1().timer(TokioTimer::new()).header_read_timeout(read_timeout);
+        builder.http2().timer(TokioTimer::new()).keep_alive_interval(Some(read_timeout));
+        let service = TowerToHyperService::new(self.app.clone());
+        let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();
+        let watched = self.graceful.watch(connection);
+        let open = self.intake.metrics.connections.clone();
+        open.inc();
+        tokio::spawn(async move {
+            // Whatever ended it, the sender knows which of its requests were answered.
+            if let Err(error) = watched.await {
+                tracing::debug!(error, "a connection ended");
+            }
+            open.dec();
+            drop(place);
+        });
+    }
+}

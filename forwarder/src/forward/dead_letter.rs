@@ -1,0 +1,94 @@
+//! Records that the destination will never take: kept in a topic of their own, with where they came from and why.
+
+use super::metrics::{Because, Metrics};
+use crate::log::{Log, Placed, Record, StoredRecord, partition_of};
+use bytes::Bytes;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Why; then where the record stood.
+pub const REASON: &str = "spanferry.dlq.reason";
+const TOPIC: &str = "spanferry.dlq.topic";
+const PARTITION: &str = "spanferry.dlq.partition";
+const OFFSET: &str = "spanferry.dlq.offset";
+
+/// Between two tries to write a dead letter.
+const PAUSE: Duration = Duration::from_secs(2);
+
+/// What kind of fault a dead letter has, for the metric.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// None of the formats that we read.
+    NotUnderstood,
+    /// The destination refused it for good.
+    Refused,
+    /// The destination left out some of the spans that it was sent with.
+    Partial,
+}
+
+impl Fault {
+    fn word(self) -> &'static str {
+        match self {
+            Self::NotUnderstood => "not_understood",
+            Self::Refused => "refused",
+            Self::Partial => "partial",
+        }
+    }
+}
+
+/// The topic of dead letters.
+pub struct DeadLetters {
+    log: Arc<dyn Log>,
+    source: String,
+    metrics: Arc<Metrics>,
+}
+
+impl DeadLetters {
+    /// Dead letters of the topic `source` go to `log`.
+    pub fn new(log: Arc<dyn Log>, source: &str, metrics: Arc<Metrics>) -> Self {
+        Self { log, source: source.into(), metrics }
+    }
+
+    /// Keeps the record; returns when it is acknowledged, however long that takes: a record that is in neither place
+    /// would be lost, so its partition waits instead.
+    pub async fn put(&self, stored: &StoredRecord, fault: Fault, reason: &str) {
+        let letter = self.letter(stored, reason);
+        let (partition, offset) = (stored.partition, stored.offset);
+        let mut failures = 0_u32;
+        while let Err(error) = self.append(letter.clone()).await {
+            // The first, then about once a minute.
+            if failures.is_multiple_of(30) {
+                tracing::error!(
+                    error,
+                    partition,
+                    offset,
+                    "a dead letter cannot be written: its partition waits"
+                );
+            }
+            failures += 1;
+            tokio::time::sleep(PAUSE).await;
+        }
+        let fault = fault.word();
+        tracing::warn!(partition, offset, fault, reason, topic = self.log.topic(), "dead-lettered");
+        self.metrics.dead_lettered_records.get_or_create(&Because { reason: fault }).inc();
+    }
+
+    fn letter(&self, stored: &StoredRecord, reason: &str) -> Record {
+        let mut letter = stored.record.clone();
+        let mut add =
+            |name: &str, value: String| letter.headers.push((name.into(), Bytes::from(value)));
+        add(REASON, reason.into());
+        add(TOPIC, self.source.clone());
+        add(PARTITION, stored.partition.to_string());
+        add(OFFSET, stored.offset.to_string());
+        letter
+    }
+
+    async fn append(&self, record: Record) -> Result<(), String> {
+        let partitions = self.log.partitions().await.map_err(|error| error.to_string())?;
+        let partition = partition_of(record.key.as_deref().unwrap_or_default(), partitions);
+        let taken = self.log.append(vec![Placed { partition, record }]);
+        let acknowledged = taken.map_err(|error| error.to_string())?.await;
+        acknowledged.map(|_| ()).map_err(|error| error.to_string())
+    }
+}

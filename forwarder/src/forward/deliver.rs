@@ -1,0 +1,138 @@
+//! A batch to its end: every record of it delivered, or dead-lettered. Tries for ever; gives up no record.
+
+use super::dead_letter::{DeadLetters, Fault};
+use super::export::{Export, Outcome, Request};
+use super::format::Payload;
+use super::gate::Gate;
+use super::metrics::Metrics;
+use crate::log::StoredRecord;
+use std::sync::Arc;
+
+/// Where a record stands: its partition, the assignment under which it was read, its offset.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Origin {
+    /// The partition.
+    pub partition: u32,
+    /// Grows with each assignment; what was read under an older one is another reader's by now.
+    pub epoch: u64,
+    /// The offset.
+    pub offset: i64,
+}
+
+/// A record on its way.
+#[derive(Debug, Clone)]
+pub struct Item {
+    /// Where it stands.
+    pub origin: Origin,
+    /// As it was read.
+    pub stored: StoredRecord,
+    /// Its spans; `Err` says why it is not understood.
+    pub payload: Result<Payload, String>,
+}
+
+impl Item {
+    /// Bytes that it adds to a request.
+    pub fn bytes(&self) -> usize {
+        self.payload.as_ref().map_or(0, |payload| payload.value.len())
+    }
+
+    /// Spans that it adds to a request.
+    pub fn spans(&self) -> u64 {
+        self.payload.as_ref().map_or(0, |payload| payload.spans)
+    }
+}
+
+/// Delivers batches; shared by all that are in flight.
+pub struct Deliverer {
+    /// The destination.
+    pub destination: Arc<dyn Export>,
+    /// Before the destination.
+    pub gate: Gate,
+    /// For what the destination never takes.
+    pub dead_letters: DeadLetters,
+    /// The forwarder's numbers.
+    pub metrics: Arc<Metrics>,
+}
+
+impl Deliverer {
+    /// Returns when every item is delivered or dead-lettered.
+    pub async fn deliver(&self, items: &[Item]) {
+        for item in items {
+            if let Err(reason) = &item.payload {
+                self.dead_letters.put(&item.stored, Fault::NotUnderstood, reason).await;
+            }
+        }
+        let understood: Vec<&Item> = items.iter().filter(|item| item.payload.is_ok()).collect();
+        let mut parts = vec![&understood[..]];
+        while let Some(part) = parts.pop() {
+            match self.send(part).await {
+                Outcome::Delivered => self.metrics.delivered(part.len() as u64, spans(part)),
+                Outcome::Partial { rejected_spans, message } => {
+                    self.left_out(part, rejected_spans, &message).await;
+                }
+                Outcome::Refused { reason } if part.len() == 1 => {
+                    self.refused(part[0], &reason).await
+                }
+                // The guilty record is in one of the halves; the destination took nothing of this request.
+                Outcome::Refused { .. } => {
+                    let (first, second) = part.split_at(part.len() / 2);
+                    parts.extend([second, first]);
+                }
+                Outcome::Retry { .. } => parts.push(part),
+            }
+        }
+    }
+
+    /// One request, when the gate lets it pass.
+    async fn send(&self, part: &[&Item]) -> Outcome {
+        let request = join(part);
+        if request.bytes == 0 {
+            return Outcome::Delivered;
+        }
+        let pass = self.gate.pass().await;
+        self.metrics.in_flight_requests.inc();
+        let outcome = self.destination.export(&request).await;
+        self.metrics.in_flight_requests.dec();
+        match &outcome {
+            Outcome::Retry { after, reason } => {
+                self.metrics.send_failed_requests.inc();
+                self.metrics.destination_up.set(0);
+                pass.failed(*after, reason);
+            }
+            _ => {
+                self.metrics.destination_up.set(1);
+                pass.succeeded();
+            }
+        }
+        outcome
+    }
+
+    async fn refused(&self, item: &Item, reason: &str) {
+        self.dead_letters.put(&item.stored, Fault::Refused, reason).await;
+        self.metrics.dead_lettered_spans.inc_by(item.spans());
+    }
+
+    /// The answer does not say which spans were left out, and the rest must not be sent again: so each record of the
+    /// request becomes a dead letter, from which the missing spans can be had; only they are counted as dead-lettered.
+    async fn left_out(&self, part: &[&Item], rejected_spans: u64, message: &str) {
+        let all = spans(part);
+        let rejected = rejected_spans.min(all);
+        let reason = format!("{rejected} of {all} spans of its request were left out: {message}");
+        for item in part {
+            self.dead_letters.put(&item.stored, Fault::Partial, &reason).await;
+        }
+        self.metrics.rejected_spans.inc_by(rejected);
+        self.metrics.dead_lettered_spans.inc_by(rejected);
+        self.metrics.delivered(part.len() as u64, all - rejected);
+    }
+}
+
+fn join(part: &[&Item]) -> Request {
+    let values = part.iter().filter_map(|item| item.payload.as_ref().ok());
+    let chunks: Vec<_> = values.map(|payload| payload.value.clone()).collect();
+    Request { bytes: chunks.iter().map(bytes::Bytes::len).sum(), spans: spans(part), chunks }
+}
+
+fn spans(part: &[&Item]) -> u64 {
+    part.iter().map(|item| item.spans()).sum()
+}

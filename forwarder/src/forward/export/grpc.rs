@@ -1,0 +1,148 @@
+//! OTLP/gRPC: the bytes of the records go out as they are.
+
+use super::{Export, ExportSettings, Outcome, Request, of_success, with_sources};
+use crate::forward::destination::Destination;
+use crate::otlp::rpc_status::RpcStatus;
+use async_trait::async_trait;
+use bytes::{Buf, BufMut, Bytes};
+use http::uri::PathAndQuery;
+use prost::Message;
+use std::time::Duration;
+use tonic::client::Grpc as Client;
+use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
+use tonic::transport::{Channel, ClientTlsConfig, Endpoint};
+use tonic::{Code, Status};
+
+const EXPORT: PathAndQuery =
+    PathAndQuery::from_static("/opentelemetry.proto.collector.trace.v1.TraceService/Export");
+/// A destination that vanished without a word is noticed by this.
+const KEEP_ALIVE: Duration = Duration::from_secs(10);
+
+/// A client over one connection, which is made when it is needed and made again when it broke.
+pub struct Grpc {
+    channel: Channel,
+    timeout: Duration,
+}
+
+impl Grpc {
+    /// A client for `destination`.
+    pub fn new(
+        destination: &Destination,
+        settings: &ExportSettings,
+    ) -> Result<Self, tonic::transport::Error> {
+        let mut endpoint = Endpoint::from_shared(destination.url.to_string())?
+            .connect_timeout(settings.request_timeout)
+            .http2_keep_alive_interval(KEEP_ALIVE)
+            .keep_alive_timeout(KEEP_ALIVE)
+            .user_agent(concat!("spanferry/", env!("CARGO_PKG_VERSION")))?;
+        if destination.url.scheme() == "https" {
+            endpoint = endpoint.tls_config(ClientTlsConfig::new().with_native_roots())?;
+        }
+        Ok(Self { channel: endpoint.connect_lazy(), timeout: settings.request_timeout })
+    }
+
+    async fn call(&self, chunks: Vec<Bytes>) -> Result<Bytes, Status> {
+        let mut client = Client::new(self.channel.clone());
+        client.ready().await.map_err(|error| Status::unavailable(with_sources(&error)))?;
+        let request = tonic::Request::new(chunks);
+        Ok(client.unary(request, EXPORT, RawCodec).await?.into_inner())
+    }
+}
+
+#[async_trait]
+impl Export for Grpc {
+    async fn export(&self, request: &Request) -> Outcome {
+        match tokio::time::timeout(self.timeout, self.call(request.chunks.clone())).await {
+            Ok(Ok(body)) => of_success(&body),
+            Ok(Err(status)) => of_status(&status),
+            Err(_) => Outcome::Retry {
+                after: None,
+                reason: format!("no answer within {:?}", self.timeout),
+            },
+        }
+    }
+}
+
+/// What a status means. Only what blames the data is final: everything else may be mended at the destination,
+/// and until then the records wait.
+fn of_status(status: &Status) -> Outcome {
+    let reason = format!("gRPC {:?}: {}", status.code(), status.message());
+    let too_large = status.message().contains("larger than max");
+    match status.code() {
+        Code::InvalidArgument => Outcome::Refused { reason },
+        Code::ResourceExhausted | Code::OutOfRange if too_large => Outcome::Refused { reason },
+        _ => {
+            let after = RpcStatus::decode(status.details()).ok().and_then(|s| s.retry_after());
+            Outcome::Retry { after, reason }
+        }
+    }
+}
+
+/// Bytes in, bytes out: nothing is decoded.
+struct RawCodec;
+
+impl Codec for RawCodec {
+    type Encode = Vec<Bytes>;
+    type Decode = Bytes;
+    type Encoder = Self;
+    type Decoder = Self;
+
+    fn encoder(&mut self) -> Self {
+        Self
+    }
+
+    fn decoder(&mut self) -> Self {
+        Self
+    }
+}
+
+impl Encoder for RawCodec {
+    type Item = Vec<Bytes>;
+    type Error = Status;
+
+    fn encode(&mut self, chunks: Vec<Bytes>, out: &mut EncodeBuf<'_>) -> Result<(), Status> {
+        out.reserve(chunks.iter().map(Bytes::len).sum());
+        chunks.into_iter().for_each(|chunk| out.put(chunk));
+        Ok(())
+    }
+}
+
+impl Decoder for RawCodec {
+    type Item = Bytes;
+    type Error = Status;
+
+    fn decode(&mut self, body: &mut DecodeBuf<'_>) -> Result<Option<Bytes>, Status> {
+        Ok(Some(body.copy_to_bytes(body.remaining())))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_blames_the_data_is_final() {
+        let refused = |status| matches!(of_status(&status), Outcome::Refused { .. });
+        assert!(refused(Status::invalid_argument("bad span")));
+        assert!(refused(Status::resource_exhausted("received message larger than max (5 vs. 4)")));
+        for status in [
+            Status::resource_exhausted("busy"),
+            Status::unavailable("down"),
+            Status::unimplemented("no traces here"),
+            Status::permission_denied("no"),
+            Status::internal("?"),
+        ] {
+            assert!(!refused(status));
+        }
+    }
+
+    #[test]
+    fn the_pause_in_retry_info_is_read() {
+        let pause = Duration::from_secs(7);
+        let details = RpcStatus::new(14, "later", Some(pause)).encode_to_vec();
+        let status = Status::with_details(Code::Unavailable, "later", details.into());
+        assert!(
+            matches!(of_status(&status), Outcome::Retry { after: Some(after), .. } if after == pause)
+        );
+    }
+}

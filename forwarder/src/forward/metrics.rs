@@ -1,0 +1,185 @@
+//! The forwarder's numbers, declared where they are counted.
+
+use super::format::Format;
+use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Registry;
+use std::fmt::Write;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// Which partition.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct OfPartition {
+    /// Its number.
+    pub partition: u32,
+}
+
+/// Why something was not delivered.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct Because {
+    /// One of a few words.
+    pub reason: &'static str,
+}
+
+/// How a record was written.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct As {
+    /// The format.
+    pub format: Format,
+}
+
+impl EncodeLabelValue for Format {
+    fn encode(&self, encoder: &mut LabelValueEncoder) -> Result<(), std::fmt::Error> {
+        encoder.write_str(match self {
+            Self::Protobuf => "otlp_proto",
+            Self::Json => "otlp_json",
+            Self::Plain => "plain_json",
+        })
+    }
+}
+
+/// See the help text of each in [`Metrics::register`].
+#[derive(Debug, Default)]
+#[allow(missing_docs, reason = "each has its help text where it is registered")]
+pub struct Metrics {
+    pub delivered_records: Counter,
+    pub sent_spans: Counter,
+    pub sent_requests: Counter,
+    pub send_failed_requests: Counter,
+    pub rejected_spans: Counter,
+    pub dead_lettered_spans: Counter,
+    pub dead_lettered_records: Family<Because, Counter>,
+    pub read_records: Family<As, Counter>,
+    pub lag: Family<OfPartition, Gauge>,
+    pub in_flight_requests: Gauge,
+    pub held_bytes: Gauge,
+    pub window_records: Gauge,
+    pub commits: Counter,
+    pub commit_failed: Counter,
+    pub rebalances: Counter,
+    pub overrun_records: Counter,
+    pub destination_up: Gauge,
+    oldest_age_seconds: Gauge,
+    since_delivery_seconds: Gauge,
+    /// When the oldest record that waits was appended, ms since 1970; 0: none waits.
+    pub oldest_ms: AtomicI64,
+    /// When something was delivered last (or this began), ms since 1970.
+    pub delivered_ms: AtomicI64,
+}
+
+impl Metrics {
+    /// Declares the forwarder's metrics.
+    pub fn register(registry: &mut Registry) -> Self {
+        let own = Self::default();
+        own.destination_up.set(1);
+        own.delivered_ms.store(now_ms(), Ordering::Relaxed);
+        registry.register("traces_processed", "Records delivered", own.delivered_records.clone());
+        let registry = registry.sub_registry_with_prefix("spanferry");
+        registry.register("sent_spans", "Spans that the destination took", own.sent_spans.clone());
+        registry.register(
+            "sent_requests",
+            "Requests that the destination took",
+            own.sent_requests.clone(),
+        );
+        registry.register(
+            "send_failed_requests",
+            "Requests that failed and are tried again",
+            own.send_failed_requests.clone(),
+        );
+        registry.register(
+            "rejected_spans",
+            "Spans that the destination left out of a request that it took",
+            own.rejected_spans.clone(),
+        );
+        registry.register(
+            "dead_lettered_spans",
+            "Spans in dead letters",
+            own.dead_lettered_spans.clone(),
+        );
+        registry.register(
+            "dead_lettered_records",
+            "Dead letters",
+            own.dead_lettered_records.clone(),
+        );
+        registry.register("read_records", "Records read, by format", own.read_records.clone());
+        registry.register(
+            "group_lag_records",
+            "Records behind the end of the log",
+            own.lag.clone(),
+        );
+        registry.register(
+            "in_flight_requests",
+            "Requests to the destination now",
+            own.in_flight_requests.clone(),
+        );
+        registry.register("held_bytes", "Bytes read and not delivered yet", own.held_bytes.clone());
+        registry.register(
+            "window_records",
+            "Records read and not committed yet",
+            own.window_records.clone(),
+        );
+        registry.register("commits", "Commits of offsets", own.commits.clone());
+        registry.register(
+            "commit_failed",
+            "Commits that failed and are tried again",
+            own.commit_failed.clone(),
+        );
+        registry.register("rebalances", "Partitions given or taken", own.rebalances.clone());
+        registry.register(
+            "overrun_records",
+            "Offsets that the log dropped before they were forwarded",
+            own.overrun_records.clone(),
+        );
+        registry.register(
+            "destination_up",
+            "1 while the destination answers",
+            own.destination_up.clone(),
+        );
+        registry.register(
+            "oldest_unforwarded_age_seconds",
+            "Age of the oldest record read and not forwarded; 0 if none",
+            own.oldest_age_seconds.clone(),
+        );
+        registry.register(
+            "seconds_since_last_delivery",
+            "Seconds since a delivery, or since the start",
+            own.since_delivery_seconds.clone(),
+        );
+        own
+    }
+
+    /// Brings the ages up to now.
+    pub fn refresh(&self) {
+        let now = now_ms();
+        let oldest = self.oldest_ms.load(Ordering::Relaxed);
+        self.oldest_age_seconds.set(if oldest == 0 { 0 } else { (now - oldest).max(0) / 1000 });
+        let delivered = self.delivered_ms.load(Ordering::Relaxed);
+        self.since_delivery_seconds.set((now - delivered).max(0) / 1000);
+    }
+
+    /// Spans delivered by this process.
+    pub fn sent_spans(&self) -> u64 {
+        self.sent_spans.get()
+    }
+
+    /// Spans dead-lettered by this process.
+    pub fn dead_lettered_spans(&self) -> u64 {
+        self.dead_lettered_spans.get()
+    }
+
+    /// Counts what was delivered.
+    pub fn delivered(&self, records: u64, spans: u64) {
+        self.delivered_records.inc_by(records);
+        self.sent_spans.inc_by(spans);
+        self.sent_requests.inc();
+        self.delivered_ms.store(now_ms(), Ordering::Relaxed);
+    }
+}
+
+/// ms since 1970.
+fn now_ms() -> i64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as i64)
+}

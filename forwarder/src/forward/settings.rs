@@ -1,0 +1,45 @@
+//! What the forwarder is run with. Every bound is in bytes, spans or time.
+
+use std::time::Duration;
+
+/// See each field; `Default` is what the flags default to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// The consumer group.
+    pub group: String,
+    /// Requests to the destination at a time (at least 1).
+    pub requests_in_flight: usize,
+    /// Records are joined up to this many bytes; a larger record goes alone.
+    pub max_request_bytes: usize,
+    /// Records are joined up to this many spans.
+    pub max_request_spans: u64,
+    /// Bytes read and not delivered yet, at most; beyond it nothing is read.
+    pub max_held_bytes: usize,
+    /// The first pause after a failure; it doubles from there.
+    pub backoff_min: Duration,
+    /// The longest pause.
+    pub backoff_max: Duration,
+    /// How often offsets are committed.
+    pub commit_interval: Duration,
+    /// How long requests in flight may take when partitions are revoked.
+    pub revoke_timeout: Duration,
+    /// How long requests in flight may take at the end.
+    pub drain_timeout: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            group: "trace-consumer-group".into(),
+            requests_in_flight: 8,
+            max_request_bytes: 2 << 20,
+            max_request_spans: 8192,
+            max_held_bytes: 32 << 20,
+            backoff_min: Duration::from_millis(500),
+            backoff_max: Duration::from_secs(30),
+            commit_interval: Duration::from_millis(500),
+            revoke_timeout: Duration::from_secs(5),
+            drain_timeout: Duration::from_secs(10),
+        }
+    }
+}

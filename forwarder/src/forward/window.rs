@@ -1,0 +1,94 @@
+//! A partition's records that were read and are not all delivered: what may be committed, and since when one waits.
+
+use std::collections::VecDeque;
+
+/// Offsets in the order of reading; gaps are allowed.
+#[derive(Debug, Default)]
+pub struct Window {
+    open: VecDeque<Entry>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    offset: i64,
+    timestamp_ms: i64,
+    is_done: bool,
+}
+
+impl Window {
+    /// A record was read; its offset is above all before it.
+    pub fn read(&mut self, offset: i64, timestamp_ms: i64) {
+        self.open.push_back(Entry { offset, timestamp_ms, is_done: false });
+    }
+
+    /// A record was delivered or dead-lettered.
+    pub fn done(&mut self, offset: i64) {
+        if let Ok(at) = self.open.binary_search_by_key(&offset, |entry| entry.offset) {
+            self.open[at].is_done = true;
+        }
+    }
+
+    /// Takes the unbroken delivered prefix away: the offset to commit, one past its last record.
+    pub fn take_prefix(&mut self) -> Option<i64> {
+        let done = self.open.iter().take_while(|entry| entry.is_done).count();
+        self.open.drain(..done).next_back().map(|last| last.offset + 1)
+    }
+
+    /// When the oldest record that waits was appended, ms since 1970.
+    pub fn oldest_ms(&self) -> Option<i64> {
+        self.open.iter().find(|entry| !entry.is_done).map(|entry| entry.timestamp_ms)
+    }
+
+    /// Records that are read and not in a taken prefix.
+    pub fn len(&self) -> usize {
+        self.open.len()
+    }
+
+    /// Whether nothing waits.
+    pub fn is_empty(&self) -> bool {
+        self.open.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn a_record_that_is_not_done_holds_back_all_behind_it() {
+        let mut window = Window::default();
+        for offset in [5, 6, 9] {
+            window.read(offset, offset * 10);
+        }
+        window.done(6);
+        assert_eq!((window.take_prefix(), window.oldest_ms()), (None, Some(50)));
+        window.done(5);
+        assert_eq!((window.take_prefix(), window.oldest_ms()), (Some(7), Some(90)));
+        window.done(9);
+        assert_eq!((window.take_prefix(), window.is_empty()), (Some(10), true));
+    }
+
+    proptest! {
+        #[test]
+        fn a_commit_never_passes_what_is_not_done(
+            gaps in proptest::collection::vec(1i64..4, 1..60),
+            order in proptest::collection::vec(any::<prop::sample::Index>(), 0..120),
+        ) {
+            let offsets: Vec<i64> = gaps.iter().scan(0, |at, gap| { *at += gap; Some(*at) }).collect();
+            let mut window = Window::default();
+            offsets.iter().for_each(|offset| window.read(*offset, 0));
+            let mut done = std::collections::BTreeSet::new();
+            let mut committed = 0;
+            for index in order {
+                let offset = *index.get(&offsets);
+                done.insert(offset);
+                window.done(offset);
+                committed = window.take_prefix().unwrap_or(committed);
+                let first_open = offsets.iter().find(|offset| !done.contains(offset));
+                let model = offsets.iter().take_while(|o| first_open.is_none_or(|first| *o < first)).last();
+                prop_assert_eq!(committed, model.map_or(0, |last| last + 1));
+            }
+        }
+    }
+}

@@ -1,0 +1,5 @@
+//! The ledger: the numbers that travel with the records, so that a loss shows at the other end as a number.
+
+mod stamp;
+
+pub use stamp::{STAMP_HEADER, Stamp};
