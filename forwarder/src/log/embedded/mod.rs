@@ -11,6 +11,15 @@ mod store;
 mod topic;
 mod writer;
 
+#[cfg(test)]
+mod faults;
+#[cfg(test)]
+mod model;
+#[cfg(test)]
+mod speed;
+#[cfg(test)]
+mod tests;
+
 pub use topic::Counters;
 
 use super::{
