@@ -1,14 +1,111 @@
 //! The log in a directory: one process, fsync before acknowledgement, the readers' positions beside the records.
+//!
+//! Files, bottom up: `block` (bytes of records) → `store` (tables) → `topic` (what is known of it in memory) →
+//! `retention` (what may go) → `writer` (the one thread that writes) → `reader`, `directory` (open and lock).
 
-use super::{Log, LogError, LogSettings};
+mod block;
+mod directory;
+mod reader;
+mod retention;
+mod store;
+mod topic;
+mod writer;
+
+#[cfg(test)]
+mod faults;
+#[cfg(test)]
+mod model;
+#[cfg(test)]
+mod speed;
+#[cfg(test)]
+mod tests;
+
+pub use topic::Counters;
+
+use super::{
+    Acknowledgement, AppendError, Log, LogError, LogSettings, Placed, QueueSize, Reader,
+    TopicSettings,
+};
+use async_trait::async_trait;
+use directory::{Directory, Surroundings};
 use std::path::Path;
 use std::sync::Arc;
+use tokio::sync::oneshot;
+use topic::Topic;
+use writer::Item;
 
 /// Opens `topic` in the directory, which is made when it is missing and locked to this process.
 pub fn open(path: &Path, topic: &str, settings: &LogSettings) -> Result<Arc<dyn Log>, LogError> {
-    let _ = (topic, settings);
-    Err(LogError::Unavailable {
-        what: path.display().to_string(),
-        detail: "not built in yet".into(),
-    })
+    Ok(EmbeddedLog::open(path, topic, settings)?)
+}
+
+/// A topic in a directory. The directory is closed when the last handle of its topics and readers is dropped.
+#[derive(Debug, Clone)]
+pub struct EmbeddedLog {
+    directory: Arc<Directory>,
+    topic: Arc<Topic>,
+}
+
+impl EmbeddedLog {
+    /// As [`open`], for one who wants the counters.
+    pub fn open(path: &Path, topic: &str, settings: &LogSettings) -> Result<Arc<Self>, LogError> {
+        Self::open_in(path, topic, settings, Surroundings::default())
+    }
+
+    fn open_in(
+        path: &Path,
+        topic: &str,
+        settings: &LogSettings,
+        surroundings: Surroundings,
+    ) -> Result<Arc<Self>, LogError> {
+        let directory = Arc::new(Directory::open(path, settings, surroundings)?);
+        let topic = directory.topic(topic, &settings.topic)?;
+        Ok(Arc::new(Self { directory, topic }))
+    }
+
+    /// What was trimmed, lost or failed since the directory was opened, and what it holds.
+    pub fn counters(&self) -> Counters {
+        self.topic.counters()
+    }
+}
+
+#[async_trait]
+impl Log for EmbeddedLog {
+    fn topic(&self) -> &str {
+        &self.topic.name
+    }
+
+    async fn partitions(&self) -> Result<u32, LogError> {
+        Ok(self.topic.partitions)
+    }
+
+    fn append(&self, records: Vec<Placed>) -> Result<Acknowledgement, AppendError> {
+        self.directory.shared.queue.append(&self.topic, records)
+    }
+
+    fn queue(&self) -> QueueSize {
+        self.topic.queued()
+    }
+
+    async fn reader(&self, group: &str) -> Result<Box<dyn Reader>, LogError> {
+        let reader = reader::DirectoryReader::join(&self.directory, &self.topic, group).await?;
+        Ok(Box::new(reader))
+    }
+
+    fn sibling(&self, topic: &str, settings: &TopicSettings) -> Result<Arc<dyn Log>, LogError> {
+        let topic = self.directory.topic(topic, settings)?;
+        Ok(Arc::new(Self { directory: self.directory.clone(), topic }))
+    }
+
+    async fn flush(&self) -> Result<(), LogError> {
+        let (done, through) = oneshot::channel();
+        let closed = || LogError::Fatal {
+            what: format!("flush of topic {}", self.topic.name),
+            detail: "the log is closed".into(),
+        };
+        if !self.directory.shared.queue.push(Item::Flush(done)) {
+            return Err(closed());
+        }
+        through.await.map_err(|_| closed())
+    }
 }
