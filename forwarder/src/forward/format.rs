@@ -49,19 +49,12 @@ pub fn read(record: &Record) -> Result<Payload, FormatError> {
         _ => (Format::Protobuf, value.clone()),
     };
     let spans = count_spans(&value).map_err(|error| FormatError(error.to_string()))?;
-    if spans == 0 && !value.is_empty() && !has_resource_spans(&value) {
-        return Err(FormatError("protobuf, but without resource_spans".into()));
-    }
     Ok(Payload { format, value, spans })
 }
 
 /// Protobuf may start with `{` too (a group's tag), but no OTLP request does.
 fn looks_like_json(value: &[u8]) -> bool {
     std::str::from_utf8(value).is_ok()
-}
-
-fn has_resource_spans(value: &[u8]) -> bool {
-    crate::otlp::wire::fields(value, 0..value.len()).flatten().any(|field| field.number == 1)
 }
 
 fn read_json(record: &Record) -> Result<(Format, Bytes), FormatError> {
@@ -127,7 +120,8 @@ mod tests {
             ("{\"resourceSpans\": 5}", "OTLP/JSON"),
             ("{nope", "not JSON"),
             ("hello", "not protobuf"),
-            ("\u{8}\u{1}", "without resource_spans"),
+            ("\u{8}\u{1}", "resource_spans"),
+            ("\u{12}\u{0}", "without resource_spans"),
         ] {
             let error = read(&record(value)).unwrap_err().to_string();
             assert!(error.contains(why), "{value:?}: {error}");

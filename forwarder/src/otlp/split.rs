@@ -89,6 +89,9 @@ impl Plan {
                 plan.request.push(field.raw);
             }
         }
+        if plan.resources.is_empty() && !bytes.is_empty() {
+            return Err(WireError::NoResourceSpans { bytes: bytes.len() });
+        }
         Ok(plan)
     }
 

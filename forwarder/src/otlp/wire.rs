@@ -24,6 +24,12 @@ pub enum WireError {
         /// Where.
         at: usize,
     },
+    /// Fields, but none that an OTLP request has: most likely something else altogether.
+    #[error("not OTLP: {bytes} bytes of protobuf without resource_spans")]
+    NoResourceSpans {
+        /// The length of it all.
+        bytes: usize,
+    },
     /// A known field with a wire type that it cannot have.
     #[error("not OTLP: {name} at byte {at} is not length-delimited")]
     NotAMessage {
