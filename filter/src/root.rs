@@ -77,33 +77,45 @@ impl Worker {
     }
 
     fn tick(&mut self) {
-        if std::mem::take(&mut self.is_waking) {
+        let is_waking = std::mem::take(&mut self.is_waking);
+        if is_waking {
             self.report(host::set_tick_ms(self.config.flush_interval_ms));
         }
-        self.send();
+        self.send(!is_waking);
         self.meters.tell(&self.outbox);
     }
 
-    fn send(&mut self) {
+    fn send(&mut self, flush: bool) {
         let (now_ms, random) = (now_ms(), self.ids.random());
         let was_failing = self.outbox.is_failing();
         let to = destination(&self.config, &self.source);
-        if let Err(error) = self.outbox.send(now_ms, random, |call| host::post(&to, call)) {
+        if let Err(error) = self.outbox.send(flush, now_ms, random, |call| host::post(&to, call)) {
             if !was_failing {
                 host::log(LogLevel::Warn, &not_sent(error, &self.config.cluster));
             }
         }
     }
 
-    /// Sends what is held without regard to the gate. True when nothing is left in flight.
+    /// The last chance: sends all that is held, whatever the gate says. True when nothing is held.
     fn finish(&mut self) -> bool {
         let to = destination(&self.config, &self.source);
-        if let Err(error) = self.outbox.send_all(|call| host::post(&to, call)) {
-            let held = self.outbox.held_spans();
-            host::log(LogLevel::Warn, &format_args!("{held} spans are held at the end: {error}"));
+        let sent = self.outbox.send_all(|call| host::post(&to, call));
+        self.report(sent);
+        self.report(host::set_tick_ms(ENDING_TICK_MS));
+        self.meters.tell(&self.outbox);
+        self.outbox.held_spans() == 0
+    }
+
+    /// Time is up: what is still held is dropped and counted.
+    fn give_up(&mut self) {
+        let spans = self.outbox.abandon();
+        if spans > 0 {
+            host::log(
+                LogLevel::Warn,
+                &format_args!("{spans} spans were held at the end and dropped"),
+            );
         }
         self.meters.tell(&self.outbox);
-        self.outbox.calls_in_flight() == 0
     }
 
     fn answered(&mut self, token: u32, body_size: usize) {
@@ -149,6 +161,8 @@ impl Worker {
     }
 }
 
+/// The tick while a root context ends, ms.
+const ENDING_TICK_MS: u32 = 100;
 /// How much of an answer's body is read, bytes.
 const ANSWER_BYTES: usize = 1024;
 
@@ -277,12 +291,18 @@ impl Root {
         }
     }
 
-    /// After the end was asked for: says so when nothing is in flight, or when time is up.
+    /// After the end was asked for: says so when nothing is held any more, or when time is up.
     fn end_if_due(&mut self) {
         let Some(deadline) = self.ends_by_ms else { return };
-        let mut is_idle = true;
-        self.with_worker(|worker| is_idle = worker.outbox.calls_in_flight() == 0);
-        if is_idle || now_ms() >= deadline {
+        let is_late = now_ms() >= deadline;
+        let mut is_empty = true;
+        self.with_worker(|worker| {
+            if is_late {
+                worker.give_up();
+            }
+            is_empty = worker.outbox.held_spans() == 0;
+        });
+        if is_empty {
             self.ends_by_ms = None;
             let _ = host::done();
         }
@@ -291,27 +311,23 @@ impl Root {
 
 impl Context for Root {
     fn on_http_call_response(&mut self, token: u32, _: usize, body_size: usize, _: usize) {
-        let ending = self.ends_by_ms.is_some();
         self.with_worker(|worker| {
             worker.answered(token, body_size);
-            if !ending {
-                worker.send();
-            }
+            worker.send(false);
             worker.meters.tell(&worker.outbox);
         });
         self.end_if_due();
     }
 
     fn on_done(&mut self) -> bool {
-        let (mut is_idle, mut timeout_ms) = (true, 0);
+        let mut ends_by_ms = None;
         self.with_worker(|worker| {
-            is_idle = worker.finish();
-            timeout_ms = u64::from(worker.config.call_timeout_ms);
+            if !worker.finish() {
+                ends_by_ms = Some(now_ms().saturating_add(worker.config.call_timeout_ms.into()));
+            }
         });
-        if !is_idle {
-            self.ends_by_ms = Some(now_ms().saturating_add(timeout_ms));
-        }
-        is_idle
+        self.ends_by_ms = ends_by_ms;
+        ends_by_ms.is_none()
     }
 }
 
@@ -341,9 +357,7 @@ impl RootContext for Root {
     }
 
     fn on_tick(&mut self) {
-        if self.ends_by_ms.is_none() {
-            self.with_worker(Worker::tick);
-        }
+        self.with_worker(Worker::tick);
         self.end_if_due();
     }
 
