@@ -1,6 +1,8 @@
 //! What the filter writes, read back by OpenTelemetry's own types: the encoder against a decoder that
 //! we did not write. Natively only.
 #![cfg(not(target_arch = "wasm32"))]
+// Helpers of tests, which clippy takes for production code.
+#![allow(clippy::unwrap_used, clippy::panic)]
 
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::{KeyValue, any_value};

@@ -154,7 +154,7 @@ fn the_oldest_waiting_batch_goes_when_the_buffer_is_full_and_is_counted() {
     rig.push(40);
     rig.check();
     let dropped = rig.outbox.ledger().dropped_buffer_full;
-    assert!(dropped > 0 && dropped % 4 == 0, "{dropped}");
+    assert!(dropped > 0 && dropped.is_multiple_of(4), "{dropped}");
     rig.answer(1, ACCEPTED);
     rig.tick();
     assert_eq!(rig.calls[1].3, dropped, "the next call tells what was dropped");
