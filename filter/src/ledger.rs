@@ -11,6 +11,8 @@ pub struct Ledger {
     pub dropped_buffer_full: u64,
     /// Spans that the bridge refused for good.
     pub dropped_refused: u64,
+    /// Spans still held when the worker ended.
+    pub dropped_at_end: u64,
     /// Batches dispatched, each try counted.
     pub batches_sent: u64,
     /// Batches dispatched again.
@@ -22,7 +24,7 @@ pub struct Ledger {
 impl Ledger {
     /// All spans dropped so far, for whatever reason.
     pub fn dropped(&self) -> u64 {
-        self.dropped_buffer_full + self.dropped_refused
+        self.dropped_buffer_full + self.dropped_refused + self.dropped_at_end
     }
 
     /// Whether the account holds with this many spans held.
@@ -42,7 +44,8 @@ mod tests {
             made: 10,
             accepted: 5,
             dropped_buffer_full: 1,
-            dropped_refused: 2,
+            dropped_refused: 1,
+            dropped_at_end: 1,
             ..Ledger::default()
         };
         assert!(ledger.balances(2));

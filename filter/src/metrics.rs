@@ -13,7 +13,7 @@ pub enum MetricKind {
 }
 
 /// How many metrics there are.
-pub const COUNT: usize = 10;
+pub const COUNT: usize = 11;
 
 /// Every metric: kind and name, in the order of [`Meter::changes`].
 pub const METRICS: [(MetricKind, &str); COUNT] = [
@@ -21,6 +21,7 @@ pub const METRICS: [(MetricKind, &str); COUNT] = [
     (MetricKind::Counter, "spanferry_spans_accepted"),
     (MetricKind::Counter, "spanferry_spans_dropped_buffer_full"),
     (MetricKind::Counter, "spanferry_spans_dropped_refused"),
+    (MetricKind::Counter, "spanferry_spans_dropped_at_end"),
     (MetricKind::Counter, "spanferry_batches_sent"),
     (MetricKind::Counter, "spanferry_batches_retried"),
     (MetricKind::Counter, "spanferry_calls_failed"),
@@ -57,6 +58,7 @@ impl Meter {
             ledger.accepted,
             ledger.dropped_buffer_full,
             ledger.dropped_refused,
+            ledger.dropped_at_end,
             ledger.batches_sent,
             ledger.batches_retried,
             ledger.calls_failed,

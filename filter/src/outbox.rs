@@ -100,19 +100,21 @@ impl Outbox {
         is_full && self.has_free_call()
     }
 
-    /// Sends what may be sent now: whole batches, and the open one when there is room in flight. `call`
-    /// hands a batch to the proxy and answers with the call's token. `random` is any 64 bits.
+    /// Sends what may be sent now: the waiting batches, and on a flush the open one too. Only a flush
+    /// closes a batch early, so that quick answers do not make small batches. `call` hands a batch to
+    /// the proxy and answers with the call's token. `random` is any 64 bits.
     ///
     /// # Errors
     /// The proxy's, when a call could not be made: the batch is kept, counted, and tried again later.
     pub fn send<E>(
         &mut self,
+        flush: bool,
         now_ms: u64,
         random: u64,
         mut call: impl FnMut(Call<'_>) -> Result<u32, E>,
     ) -> Result<(), E> {
         while self.backoff.is_open(now_ms) && self.has_free_call() {
-            let Some(batch) = self.next_batch() else { break };
+            let Some(batch) = self.next_batch(flush) else { break };
             self.dispatch(batch, &mut call).inspect_err(|_| {
                 self.ledger.calls_failed += 1;
                 self.backoff.fail(now_ms, None, random);
@@ -129,10 +131,21 @@ impl Outbox {
         &mut self,
         mut call: impl FnMut(Call<'_>) -> Result<u32, E>,
     ) -> Result<(), E> {
-        while let Some(batch) = self.next_batch() {
+        while let Some(batch) = self.next_batch(true) {
             self.dispatch(batch, &mut call).inspect_err(|_| self.ledger.calls_failed += 1)?;
         }
         Ok(())
+    }
+
+    /// The end: drops and counts all that is held, in flight included. Answers how many spans.
+    pub fn abandon(&mut self) -> u64 {
+        let held = self.held_spans();
+        self.ledger.dropped_at_end += held;
+        self.open = OpenBatch::default();
+        self.waiting.clear();
+        self.in_flight.clear();
+        (self.sealed_bytes, self.sealed_spans) = (0, 0);
+        held
     }
 
     /// A call was answered. `None` for a token that is not in flight.
@@ -212,13 +225,15 @@ impl Outbox {
     }
 
     /// The waiting batch with the fewest tries, then the oldest: one that always fails stops no other.
-    /// With none waiting, the open batch as it is.
-    fn next_batch(&mut self) -> Option<Batch> {
+    /// With none waiting, on a flush, the open batch as it is.
+    fn next_batch(&mut self, flush: bool) -> Option<Batch> {
         let next = self.waiting.iter().enumerate().min_by_key(|(_, b)| (b.attempts, b.order));
         if let Some((at, _)) = next {
             return self.waiting.remove(at);
         }
-        self.seal();
+        if flush {
+            self.seal();
+        }
         self.waiting.pop_front()
     }
 

@@ -27,7 +27,7 @@ impl Rig {
     fn tick(&mut self) -> Vec<u32> {
         let before = self.calls.len();
         let Self { outbox, calls, next_token, .. } = self;
-        let sent: Result<(), Infallible> = outbox.send(self.now, 0, |call| {
+        let sent: Result<(), Infallible> = outbox.send(true, self.now, 0, |call| {
             let token = *next_token;
             *next_token += 1;
             calls.push((token, call.sequence, call.spans, call.dropped, call.body.to_vec()));
@@ -73,6 +73,24 @@ fn a_full_batch_asks_to_be_sent_at_once() {
     rig.push(1);
     rig.tick();
     assert_eq!(rig.calls.iter().map(|call| call.2).collect::<Vec<_>>(), [4, 1]);
+}
+
+#[test]
+fn without_a_flush_only_whole_batches_are_sent() {
+    let mut rig = Rig::new(LIMITS);
+    rig.push(5);
+    let mut spans = Vec::new();
+    let mut send = |outbox: &mut Outbox, flush| {
+        let sent: Result<(), Infallible> = outbox.send(flush, 0, 0, |call| {
+            spans.push(call.spans);
+            Ok(call.spans)
+        });
+        assert!(sent.is_ok());
+    };
+    send(&mut rig.outbox, false);
+    assert_eq!(rig.outbox.held_spans(), 5);
+    send(&mut rig.outbox, true);
+    assert_eq!(spans, [4, 1]);
 }
 
 #[test]
@@ -136,7 +154,7 @@ fn the_oldest_waiting_batch_goes_when_the_buffer_is_full_and_is_counted() {
     rig.push(40);
     rig.check();
     let dropped = rig.outbox.ledger().dropped_buffer_full;
-    assert!(dropped > 0 && dropped % 4 == 0, "{dropped}");
+    assert!(dropped > 0 && dropped.is_multiple_of(4), "{dropped}");
     rig.answer(1, ACCEPTED);
     rig.tick();
     assert_eq!(rig.calls[1].3, dropped, "the next call tells what was dropped");
@@ -175,7 +193,7 @@ fn a_missing_cluster_is_counted_and_tried_again_without_a_busy_loop() {
     rig.push(12);
     let mut tries = 0;
     for _ in 0..300 {
-        let _ = rig.outbox.send(rig.now, 0, |_| {
+        let _ = rig.outbox.send(true, rig.now, 0, |_| {
             tries += 1;
             Err::<u32, ()>(())
         });
@@ -208,6 +226,18 @@ fn at_the_end_all_is_sent_though_the_gate_is_closed() {
     assert_eq!(rig.outbox.calls_in_flight(), 9);
 }
 
+#[test]
+fn what_is_held_when_time_is_up_is_dropped_and_counted() {
+    let mut rig = Rig::new(LIMITS);
+    rig.push(14);
+    rig.tick();
+    assert_eq!(rig.outbox.abandon(), 14);
+    rig.check();
+    assert_eq!((rig.outbox.held_bytes(), rig.outbox.calls_in_flight()), (0, 0));
+    assert_eq!(rig.outbox.ledger().dropped(), 14);
+    assert!(rig.outbox.answered(1, ACCEPTED, 0, 0).is_none(), "too late");
+}
+
 #[cfg(not(target_arch = "wasm32"))]
 mod any_history {
     use super::*;
@@ -216,18 +246,20 @@ mod any_history {
     #[derive(Debug, Clone)]
     enum Step {
         Push(usize),
-        Tick { pass_ms: u64, fails: bool },
+        Tick { flush: bool, pass_ms: u64, fails: bool },
         Answer { which: usize, outcome: Outcome },
         End,
+        Abandon,
     }
 
     fn step() -> impl Strategy<Value = Step> {
         prop_oneof![
             8 => (0_usize..600).prop_map(Step::Push),
-            4 => (0_u64..5000, prop::bool::weighted(0.2))
-                .prop_map(|(pass_ms, fails)| Step::Tick { pass_ms, fails }),
+            4 => (any::<bool>(), 0_u64..5000, prop::bool::weighted(0.2))
+                .prop_map(|(flush, pass_ms, fails)| Step::Tick { flush, pass_ms, fails }),
             4 => (0_usize..8, outcome()).prop_map(|(which, outcome)| Step::Answer { which, outcome }),
             1 => Just(Step::End),
+            1 => Just(Step::Abandon),
         ]
     }
 
@@ -265,10 +297,10 @@ mod any_history {
                     Step::Push(size) => {
                         rig.outbox.push(&vec![b's'; size]);
                     }
-                    Step::Tick { pass_ms, fails } => {
+                    Step::Tick { flush, pass_ms, fails } => {
                         rig.now += pass_ms;
                         let token = &mut rig.next_token;
-                        let _ = rig.outbox.send(rig.now, random, |call| {
+                        let _ = rig.outbox.send(flush, rig.now, random, |call| {
                             if fails { return Err(()); }
                             let known = sequences.entry(call.sequence).or_insert(call.body.to_vec());
                             assert_eq!(known, call.body);
@@ -283,6 +315,10 @@ mod any_history {
                             let token = flying.remove(which % flying.len());
                             prop_assert!(rig.outbox.answered(token, outcome, rig.now, random).is_some());
                         }
+                    }
+                    Step::Abandon => {
+                        rig.outbox.abandon();
+                        flying.clear();
                     }
                     Step::End => {
                         let token = &mut rig.next_token;
