@@ -29,7 +29,7 @@ test: ## everything: lint, unit tests here and on wasm32, path tests on real Env
 	@$(STEP) format cargo fmt --all --check
 	@$(STEP) parts $(GET) native-libs wasm-target envoy kafka jaeger wasm-bindgen-runner cargo-deny $(OR_SKIP)
 	@$(MAKE) --no-print-directory lint filter
-	@$(STEP) "tests on wasm32" $(PARTS)/test-filter-wasm $(OR_SKIP)
+	@$(STEP) "tests on wasm32" $(PARTS)/test-filter-wasm $(LOCKED)
 	@$(STEP) build cargo build $(LOCKED) --workspace --all-targets
 	@$(STEP) "tests of the documentation" cargo test --quiet $(LOCKED) --workspace --doc
 	@$(STEP) tests $(WITH) cargo test $(LOCKED) --workspace --all-targets --no-fail-fast
