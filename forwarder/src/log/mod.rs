@@ -7,6 +7,8 @@
 //! - *committed offset*: of a group in a partition, the offset of the **next** record that the group wants.
 //! - *acknowledged*: stored so that a crash of any process, and for Kafka the loss of a broker, keeps it.
 
+#[cfg(test)]
+pub mod double;
 pub mod embedded;
 mod error;
 pub mod kafka;

@@ -1,0 +1,180 @@
+//! A log in memory for tests: it does as it is told (acknowledge, hang, be full, fail), and its reader tells what the
+//! test gives it.
+
+use super::*;
+use bytes::Bytes;
+use futures_util::FutureExt;
+use std::sync::Mutex;
+use tokio::sync::{mpsc, watch};
+
+/// What the double does with an append.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mood {
+    /// Acknowledges at once.
+    Good,
+    /// Takes records and acknowledges when the mood is good again.
+    Hanging,
+    /// Takes records and then fails them.
+    Failing,
+    /// Refuses as if its queue were full.
+    Full,
+    /// Cannot be reached: has no partitions to tell.
+    Away,
+}
+
+/// See the module.
+pub struct Double {
+    topic: String,
+    partitions: u32,
+    mood: watch::Sender<Mood>,
+    records: Mutex<Vec<Placed>>,
+    reader: Mutex<Option<ScriptedReader>>,
+    events: mpsc::UnboundedSender<Event>,
+    commits: Arc<Mutex<Vec<Commit>>>,
+}
+
+struct ScriptedReader {
+    events: mpsc::UnboundedReceiver<Event>,
+    commits: Arc<Mutex<Vec<Commit>>>,
+}
+
+impl Double {
+    /// An empty log.
+    pub fn new(topic: &str, partitions: u32) -> Arc<Self> {
+        let (events, receiver) = mpsc::unbounded_channel();
+        let commits = Arc::new(Mutex::new(Vec::new()));
+        let reader = ScriptedReader { events: receiver, commits: commits.clone() };
+        Arc::new(Self {
+            topic: topic.into(),
+            partitions,
+            mood: watch::Sender::new(Mood::Good),
+            records: Mutex::default(),
+            reader: Mutex::new(Some(reader)),
+            events,
+            commits,
+        })
+    }
+
+    /// Changes what it does from now on; what hangs goes on when the mood is good.
+    pub fn set(&self, mood: Mood) {
+        self.mood.send_replace(mood);
+    }
+
+    /// Everything that was taken, in order.
+    pub fn records(&self) -> Vec<Placed> {
+        self.records.lock().unwrap().clone()
+    }
+
+    /// Has the reader tell this.
+    pub fn tell(&self, event: Event) {
+        self.events.send(event).unwrap();
+    }
+
+    /// Has the reader tell of a partition and of records in it, with offsets from `first`.
+    pub fn tell_records(
+        &self,
+        partition: u32,
+        first: i64,
+        values: impl IntoIterator<Item = Bytes>,
+    ) {
+        let stored = |(i, value)| StoredRecord {
+            partition,
+            offset: first + i as i64,
+            timestamp_ms: 1,
+            record: Record { value, ..Record::default() },
+        };
+        self.tell(Event::Records(values.into_iter().enumerate().map(stored).collect()));
+    }
+
+    /// Has the reader be given a partition.
+    pub fn assign(&self, partition: u32) {
+        let assignment =
+            Assignment { partition, committed: None, metadata: String::new(), log_start: None };
+        self.tell(Event::Assigned(vec![assignment]));
+    }
+
+    /// The last committed offset of a partition.
+    pub fn committed(&self, partition: u32) -> Option<i64> {
+        let commits = self.commits.lock().unwrap();
+        commits
+            .iter()
+            .rev()
+            .find(|commit| commit.partition == partition)
+            .map(|commit| commit.offset)
+    }
+}
+
+#[async_trait]
+impl Log for Double {
+    fn topic(&self) -> &str {
+        &self.topic
+    }
+
+    async fn partitions(&self) -> Result<u32, LogError> {
+        match *self.mood.borrow() {
+            Mood::Away => {
+                Err(LogError::Unavailable { what: "double".into(), detail: "away".into() })
+            }
+            _ => Ok(self.partitions),
+        }
+    }
+
+    fn append(&self, records: Vec<Placed>) -> Result<Acknowledgement, AppendError> {
+        let (topic, mood) = (self.topic.clone(), *self.mood.borrow());
+        if mood == Mood::Full {
+            return Err(AppendError::Full { topic, bytes: 1, limit: 1 });
+        }
+        let mut all = self.records.lock().unwrap();
+        let offsets = (all.len() as i64..).take(records.len()).collect();
+        all.extend(records);
+        let mut moods = self.mood.subscribe();
+        Ok(async move {
+            if mood == Mood::Failing {
+                return Err(AppendError::Failed { topic, detail: "told to".into() });
+            }
+            let _ = moods.wait_for(|mood| *mood == Mood::Good).await;
+            Ok(offsets)
+        }
+        .boxed())
+    }
+
+    fn queue(&self) -> QueueSize {
+        QueueSize::default()
+    }
+
+    async fn reader(&self, _group: &str) -> Result<Box<dyn Reader>, LogError> {
+        Ok(Box::new(self.reader.lock().unwrap().take().expect("one reader")))
+    }
+
+    fn sibling(&self, topic: &str, _settings: &TopicSettings) -> Result<Arc<dyn Log>, LogError> {
+        Ok(Double::new(topic, 1))
+    }
+
+    async fn flush(&self) -> Result<(), LogError> {
+        let _ = self.mood.subscribe().wait_for(|mood| *mood == Mood::Good).await;
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Reader for ScriptedReader {
+    async fn next(&mut self) -> Result<Event, LogError> {
+        match self.events.recv().await {
+            Some(event) => Ok(event),
+            None => std::future::pending().await,
+        }
+    }
+
+    async fn commit(&mut self, commits: Vec<Commit>) -> Result<(), LogError> {
+        self.commits.lock().unwrap().extend(commits);
+        Ok(())
+    }
+
+    fn lag(&self) -> Vec<PartitionLag> {
+        Vec::new()
+    }
+
+    async fn close(self: Box<Self>) -> Result<(), LogError> {
+        Ok(())
+    }
+}
