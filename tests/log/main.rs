@@ -1,1 +1,3 @@
 //! The conformance suite on both logs.
+
+mod embedded;
