@@ -8,8 +8,8 @@ use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span};
 use prost::Message;
 use spanferry_tests::samples::driver::{Driver, Plan};
 use spanferry_tests::stack::jaeger::{Jaeger, Storage};
-use spanferry_tests::stack::{http, parts};
 use spanferry_tests::stack::sample::Sample;
+use spanferry_tests::stack::{http, parts};
 use std::time::Duration;
 
 /// The claims of this file.
@@ -57,7 +57,8 @@ async fn jaeger_in_memory_shows_a_repeat(ground: &Ground) -> Result<()> {
 async fn jaeger_on_disk_keeps_its_spans_over_a_kill(ground: &Ground) -> Result<()> {
     let directory = ground.directory("jaeger-keeps")?;
     let mut jaeger = Jaeger::start(&directory, Storage::Disk).await?;
-    let otlp = jaeger.http_url().trim_start_matches("http://").trim_end_matches("/v1/traces").parse()?;
+    let otlp =
+        jaeger.http_url().trim_start_matches("http://").trim_end_matches("/v1/traces").parse()?;
     let sample = Sample::start(&directory, otlp).await?;
     let answers = Driver::new(sample.address()).send_all(Plan::of(20)).await;
     sample.flushed(Duration::from_secs(30)).await?;

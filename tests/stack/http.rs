@@ -22,7 +22,9 @@ pub async fn exchange(request: Request<Full<Bytes>>) -> Result<(StatusCode, Byte
         anyhow::Ok((status, answer.into_body().collect().await?.to_bytes()))
     };
     let answer = tokio::time::timeout(DEADLINE, exchange).await;
-    answer.with_context(|| format!("{uri}: no answer in {DEADLINE:?}"))?.with_context(|| uri.to_string())
+    answer
+        .with_context(|| format!("{uri}: no answer in {DEADLINE:?}"))?
+        .with_context(|| uri.to_string())
 }
 
 /// GET, whatever the status.

@@ -3,11 +3,11 @@
 use super::process::Process;
 use super::wait::eventually;
 use super::{http, parts, ports};
-use anyhow::{Context, Result, ensure};
+use crate::traces::Seen;
 use ::http::StatusCode;
+use anyhow::{Context, Result, ensure};
 use serde::Deserialize;
 use serde_json::json;
-use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
 use std::time::Duration;
@@ -33,23 +33,6 @@ pub struct Jaeger {
     query: u16,
     telemetry: u16,
     process: Option<Process>,
-}
-
-/// One span as Jaeger's API shows it.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Found {
-    /// 16 hex digits.
-    pub span_id: String,
-    /// 16 hex digits; empty for a root.
-    pub parent_id: String,
-    /// The span's name.
-    pub name: String,
-    /// `service.name` of its resource.
-    pub service: String,
-    /// Start and end, nanoseconds since 1970.
-    pub time: (u64, u64),
-    /// Whether its status is an error.
-    pub failed: bool,
 }
 
 impl Jaeger {
@@ -124,7 +107,7 @@ impl Jaeger {
     }
 
     /// The spans of a trace, repeats included; none when Jaeger does not know the trace.
-    pub async fn trace(&self, trace_id: &str) -> Result<Vec<Found>> {
+    pub async fn trace(&self, trace_id: &str) -> Result<Vec<Seen>> {
         // raw_traces: without it Jaeger drops repeats before it answers.
         let url = format!("{}/api/v3/traces/{trace_id}?raw_traces=true", self.query_url());
         let (status, body) = http::get(&url).await?;
@@ -134,18 +117,6 @@ impl Jaeger {
         ensure!(status == StatusCode::OK, "{url}: {status}: {}", String::from_utf8_lossy(&body));
         let answer: Answer = serde_json::from_slice(&body).with_context(|| url.clone())?;
         answer.result.spans().with_context(|| url)
-    }
-
-    /// The spans of many traces, by trace id.
-    pub async fn traces<'a>(
-        &self,
-        trace_ids: impl IntoIterator<Item = &'a str>,
-    ) -> Result<HashMap<String, Vec<Found>>> {
-        let mut found = HashMap::new();
-        for trace_id in trace_ids {
-            found.insert(trace_id.to_owned(), self.trace(trace_id).await?);
-        }
-        Ok(found)
     }
 
     /// Spans that this process took in over OTLP since its start, repeats included.
@@ -251,7 +222,7 @@ struct Status {
 }
 
 impl TracesData {
-    fn spans(self) -> Result<Vec<Found>> {
+    fn spans(self) -> Result<Vec<Seen>> {
         let mut found = Vec::new();
         for resource in self.resource_spans {
             let service = resource.resource.service();
@@ -272,9 +243,9 @@ impl Resource {
 }
 
 impl Span {
-    fn found(self, service: &str) -> Result<Found> {
+    fn found(self, service: &str) -> Result<Seen> {
         let time = (self.start_time_unix_nano.parse()?, self.end_time_unix_nano.parse()?);
-        Ok(Found {
+        Ok(Seen {
             span_id: self.span_id,
             parent_id: self.parent_span_id,
             name: self.name,

@@ -1,8 +1,10 @@
 //! The real parts, each started on free loopback ports and stopped when dropped.
 
+pub mod destination;
 pub mod envoy;
 pub mod http;
 pub mod jaeger;
+pub mod kafka;
 pub mod leash;
 pub mod parts;
 pub mod ports;

@@ -58,7 +58,8 @@ fn target() -> PathBuf {
 fn beside_us(name: &str) -> Result<PathBuf> {
     let own = env::current_exe()?;
     let directory = own.parent().unwrap_or(Path::new("."));
-    let directory = if directory.ends_with("deps") { directory.join("..") } else { directory.into() };
+    let directory =
+        if directory.ends_with("deps") { directory.join("..") } else { directory.into() };
     Ok(directory.join(name))
 }
 

@@ -3,8 +3,8 @@
 use super::process::Process;
 use super::wait::eventually;
 use super::{http, parts};
-use anyhow::{Context, Result, ensure};
 use ::http::StatusCode;
+use anyhow::{Context, Result, ensure};
 use rustix::process::Signal;
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -28,7 +28,8 @@ impl Spanferry {
     /// `spanferry bridge` on free ports.
     pub async fn bridge(directory: &Path, log: &str) -> Result<Spanferry> {
         let listen = ["--listen-http", FREE, "--listen-grpc", FREE, "--admin", FREE];
-        Spanferry::start("bridge", directory, &[&["bridge", "--log", log], &listen[..]].concat()).await
+        Spanferry::start("bridge", directory, &[&["bridge", "--log", log], &listen[..]].concat())
+            .await
     }
 
     /// `spanferry forward` under a name of its own (for its log file).
@@ -63,7 +64,9 @@ impl Spanferry {
     /// Starts it again after its end, on the ports that it had.
     pub async fn restart(&mut self) -> Result<()> {
         self.process.kill();
-        for (flag, key) in [("--listen-http", "http"), ("--listen-grpc", "grpc"), ("--admin", "admin")] {
+        for (flag, key) in
+            [("--listen-http", "http"), ("--listen-grpc", "grpc"), ("--admin", "admin")]
+        {
             let place = self.arguments.iter().position(|one| one == flag);
             if let (Some(place), Some(address)) = (place, self.addresses.get(key)) {
                 self.arguments[place + 1] = address.to_string();

@@ -1,0 +1,102 @@
+//! Real Kafka: one KRaft node on free ports, and its own console consumer and tools.
+
+use super::process::Process;
+use super::wait::eventually;
+use super::{parts, ports};
+use anyhow::{Context, Result, ensure};
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitStatus};
+use std::time::Duration;
+
+const START: Duration = Duration::from_secs(90);
+const STOP: Duration = Duration::from_secs(30);
+
+/// One Kafka node. Dropping it kills it.
+pub struct Kafka {
+    directory: PathBuf,
+    port: u16,
+    process: Option<Process>,
+}
+
+impl Kafka {
+    /// Formats a data directory below `directory`, starts a node and waits until it answers.
+    pub async fn start(directory: &Path) -> Result<Kafka> {
+        let directory = directory.join("kafka");
+        std::fs::create_dir_all(&directory)?;
+        let port = ports::free()?;
+        std::fs::write(directory.join("server.properties"), properties(&directory, port)?)?;
+        let mut kafka = Kafka { directory, port, process: None };
+        let format = kafka.tool("kafka.tools.StorageTool", &["format", "--cluster-id"])?;
+        let mut format = format;
+        format.arg("AAAAAAAAAAAAAAAAAAAAAQ").arg("--config").arg(kafka.configuration());
+        let done = format.output().context("java")?;
+        ensure!(done.status.success(), "format: {}", String::from_utf8_lossy(&done.stderr));
+        kafka.restart().await?;
+        Ok(kafka)
+    }
+
+    /// Starts it again on its port with its data. Does nothing while it runs.
+    pub async fn restart(&mut self) -> Result<()> {
+        if self.process.is_some() {
+            return Ok(());
+        }
+        let mut command = java()?;
+        command.args(["-Xmx512m", "-cp"]).arg(class_path()?).arg("kafka.Kafka");
+        command.arg(self.configuration()).current_dir(&self.directory);
+        let mut process = Process::start("kafka", &mut command, &self.directory)?;
+        let port = self.port;
+        let up = eventually("Kafka", START, async || {
+            ensure!(process.is_running(), "it ended");
+            let started = process.output_of_this_run().contains("Kafka Server started");
+            let open = tokio::net::TcpStream::connect(("127.0.0.1", port)).await.is_ok();
+            Ok((started && open).then_some(()))
+        });
+        up.await.with_context(|| process.tail())?;
+        self.process = Some(process);
+        Ok(())
+    }
+
+    /// SIGTERM, and waits for its end.
+    pub async fn stop(&mut self) -> Result<Option<ExitStatus>> {
+        match self.process.take() {
+            Some(mut process) => Ok(Some(process.terminate(STOP).await?)),
+            None => Ok(None),
+        }
+    }
+
+    /// `HOST:PORT` for clients.
+    pub fn address(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+
+    /// A Java class of Kafka's with its arguments; neither started nor waited for.
+    pub fn tool(&self, class: &str, arguments: &[&str]) -> Result<Command> {
+        let mut command = java()?;
+        command.args(["-Xmx256m", "-cp"]).arg(class_path()?).arg(class).args(arguments);
+        command.current_dir(&self.directory);
+        Ok(command)
+    }
+
+    fn configuration(&self) -> PathBuf {
+        self.directory.join("server.properties")
+    }
+}
+
+fn java() -> Result<Command> {
+    let mut command = Command::new("java");
+    command.args(["-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]);
+    Ok(command)
+}
+
+fn class_path() -> Result<OsString> {
+    Ok(parts::kafka_libs()?.join("*").into_os_string())
+}
+
+fn properties(directory: &Path, port: u16) -> Result<String> {
+    let template = include_str!("../parts/kafka/server.properties");
+    Ok(template
+        .replace("@DATA@", &directory.join("data").display().to_string())
+        .replace("@CONTROLLER_PORT@", &ports::free()?.to_string())
+        .replace("@PORT@", &port.to_string()))
+}
