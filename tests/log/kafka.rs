@@ -146,8 +146,7 @@ async fn javas_producer_puts_a_key_where_we_put_it() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_new_topic_is_made_as_the_settings_say() {
     let Some(Cluster(kafka)) = Cluster::shared().await else { return };
-    let retention =
-        Retention { age: Some(Duration::from_secs(7200)), bytes: Some(123_456_789) };
+    let retention = Retention { age: Some(Duration::from_secs(7200)), bytes: Some(123_456_789) };
     let topic = TopicSettings {
         partitions: 5,
         replication: Some(1),
@@ -157,8 +156,7 @@ async fn a_new_topic_is_made_as_the_settings_say() {
     };
     let log = fresh(kafka, &LogSettings { topic, ..LogSettings::default() }).await;
     let tool = "org.apache.kafka.tools.TopicCommand";
-    let arguments =
-        ["--bootstrap-server", &kafka.address(), "--describe", "--topic", log.topic()];
+    let arguments = ["--bootstrap-server", &kafka.address(), "--describe", "--topic", log.topic()];
     let described = console::run(kafka.tool(tool, &arguments).unwrap(), vec![]).await.unwrap();
     for part in [
         "PartitionCount: 5",
@@ -285,11 +283,7 @@ async fn a_reader_gets_over_an_outage_without_an_error() {
 }
 
 /// Reads events until the condition holds, and answers each revocation with what was read.
-async fn pump(
-    member: &mut Member,
-    what: &str,
-    condition: impl Fn(&Member) -> bool,
-) -> Vec<u32> {
+async fn pump(member: &mut Member, what: &str, condition: impl Fn(&Member) -> bool) -> Vec<u32> {
     let end = Instant::now() + DEADLINE;
     let mut revoked = Vec::new();
     while !condition(member) {

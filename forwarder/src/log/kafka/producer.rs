@@ -110,7 +110,10 @@ impl Producer {
     fn replace(&self, current: &mut Option<Writer>, reason: &str) {
         *current = None;
         REPLACED.fetch_add(1, Ordering::Relaxed);
-        warn!(topic = self.topic.name(), reason, "the producer failed; the next append has a new one");
+        warn!(
+            topic = self.topic.name(),
+            reason, "the producer failed; the next append has a new one"
+        );
     }
 
     /// An error leaves records in the queue that were handed over: their delivery reports let them out.

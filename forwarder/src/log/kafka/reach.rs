@@ -79,3 +79,70 @@ impl Reach {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io;
+    use std::sync::Arc;
+    use tracing_subscriber::fmt::MakeWriter;
+
+    #[derive(Clone, Default)]
+    struct Lines(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Lines {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    impl MakeWriter<'_> for Lines {
+        type Writer = Lines;
+        fn make_writer(&self) -> Lines {
+            self.clone()
+        }
+    }
+
+    /// What is logged at `info` and above.
+    fn logged(work: impl FnOnce(&Reach)) -> Vec<String> {
+        let lines = Lines::default();
+        let subscriber = tracing_subscriber::fmt().with_writer(lines.clone()).with_ansi(false);
+        let reach = Reach::new("producer of topic t".into(), "a:1");
+        tracing::subscriber::with_default(subscriber.finish(), || work(&reach));
+        let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+        text.lines().map(Into::into).collect()
+    }
+
+    #[test]
+    fn an_outage_is_two_lines_however_long_it_lasts() {
+        let lines = logged(|reach| {
+            for _ in 0..100 {
+                reach.error(&KafkaError::Global(RDKafkaErrorCode::AllBrokersDown), "1/1 down");
+                let failed = KafkaError::Global(RDKafkaErrorCode::BrokerTransportFailure);
+                reach.error(&failed, "a:1: connection refused");
+                reach.log(RDKafkaLogLevel::Error, "FAIL", "a:1: connection refused");
+            }
+            for _ in 0..100 {
+                reach.answered();
+            }
+        });
+        assert_eq!(lines.len(), 2, "{lines:#?}");
+        assert!(lines[0].contains("out of reach") && lines[1].contains("is back"), "{lines:#?}");
+    }
+
+    #[test]
+    fn other_trouble_is_said_now_and_then() {
+        let lines = logged(|reach| {
+            for _ in 0..100 {
+                let refused = KafkaError::Global(RDKafkaErrorCode::Authentication);
+                reach.error(&refused, "SASL: wrong password");
+            }
+        });
+        assert_eq!(lines.len(), 1, "{lines:#?}");
+        assert!(lines[0].contains("wrong password"), "{lines:#?}");
+    }
+}

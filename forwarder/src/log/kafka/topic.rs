@@ -29,8 +29,8 @@ pub(super) struct Topic {
     cluster: Arc<Cluster>,
     settings: TopicSettings,
     known: OnceLock<Known>,
-    /// One conversation at a time; the others wait for its outcome.
-    asking: tokio::sync::Mutex<()>,
+    /// One conversation at a time; the others wait for its outcome. Holds the last failure and its time.
+    asking: tokio::sync::Mutex<Option<(Instant, LogError)>>,
 }
 
 /// What the brokers said of the topic.
@@ -72,14 +72,19 @@ impl Topic {
     }
 
     async fn ask(self: &Arc<Self>) -> Result<u32, LogError> {
-        let _one = self.asking.lock().await;
+        let began = Instant::now();
+        let mut last = self.asking.lock().await;
         if let Some(partitions) = self.known_partitions() {
             return Ok(partitions);
         }
+        if let Some((_, error)) = last.as_ref().filter(|(ended, _)| *ended > began) {
+            return Err(error.clone());
+        }
         let topic = self.clone();
         let runtime = Handle::current();
-        let conversation = spawn_blocking(move || topic.learn(&runtime));
-        let known = conversation.await.map_err(|error| self.fatal("asking", &error))??;
+        let conversation = spawn_blocking(move || topic.learn(&runtime)).await;
+        let answer = conversation.unwrap_or_else(|error| Err(self.fatal("asking", &error)));
+        let known = answer.inspect_err(|error| *last = Some((Instant::now(), error.clone())))?;
         info!(
             topic = self.name,
             partitions = known.partitions,
@@ -206,9 +211,6 @@ impl Topic {
     }
 
     fn fatal(&self, doing: &str, detail: &impl ToString) -> LogError {
-        LogError::Fatal {
-            what: format!("{doing} topic {}", self.name),
-            detail: detail.to_string(),
-        }
+        LogError::Fatal { what: format!("{doing} topic {}", self.name), detail: detail.to_string() }
     }
 }

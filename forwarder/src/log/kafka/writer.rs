@@ -6,6 +6,7 @@ use super::queue::Queue;
 use super::reach::Reach;
 use crate::log::{AppendError, Record};
 use rdkafka::ClientConfig;
+use rdkafka::Message;
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
@@ -13,7 +14,6 @@ use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{
     BaseProducer, BaseRecord, DeliveryResult, Producer, ProducerContext, PurgeConfig,
 };
-use rdkafka::Message;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::thread;
@@ -22,7 +22,7 @@ use std::time::{Duration, Instant};
 /// How long one poll for delivery reports lasts.
 const POLL: Duration = Duration::from_millis(100);
 /// How long records in flight may still be acknowledged after a failure, or after the log was closed.
-const WIND_DOWN: Duration = Duration::from_secs(10);
+const WIND_DOWN: Duration = Duration::from_secs(if cfg!(test) { 2 } else { 10 });
 
 /// A running producer. Dropping it lets its thread bring what is queued to an end, within 10 s.
 pub(super) struct Writer {
