@@ -1,3 +1,4 @@
 //! The conformance suite on both logs.
 
 mod embedded;
+mod kafka;

@@ -65,6 +65,11 @@ impl Kafka {
         }
     }
 
+    /// kill -9. `restart` brings it back with what its disk holds.
+    pub fn kill(&mut self) {
+        self.process = None;
+    }
+
     /// `HOST:PORT` for clients.
     pub fn address(&self) -> String {
         format!("127.0.0.1:{}", self.port)

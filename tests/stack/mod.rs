@@ -1,5 +1,6 @@
 //! The real parts, each started on free loopback ports and stopped when dropped.
 
+pub mod console;
 pub mod destination;
 pub mod envoy;
 pub mod http;

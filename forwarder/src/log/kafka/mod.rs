@@ -1,10 +1,92 @@
 //! The log in Kafka: every librdkafka call of the project stands in this folder.
+//!
+//! `cluster` holds what is told to librdkafka and `reach` what it tells about brokers that are away; `topic` learns and
+//! makes the topic; `producer` appends through one `writer` at a time; `reader` is a group's member, whose thread
+//! (`membership`, `rebalance`) fills `fetched` and keeps `positions`. `native` holds the few unsafe lines.
 
-use super::{Log, LogError, LogSettings};
+mod acknowledge;
+mod cluster;
+mod fetched;
+mod membership;
+mod native;
+mod positions;
+mod producer;
+mod queue;
+mod reach;
+mod reader;
+mod rebalance;
+mod topic;
+mod writer;
+
+#[cfg(test)]
+mod tests;
+
+use super::{
+    Acknowledgement, AppendError, Log, LogError, LogSettings, Placed, QueueSize, Reader,
+    TopicSettings,
+};
+use async_trait::async_trait;
+use cluster::Cluster;
+use producer::Producer;
+use reader::KafkaReader;
 use std::sync::Arc;
+use topic::Topic;
+
+pub use producer::producers_replaced;
 
 /// Opens `topic` at `brokers`; they need not be reachable now.
+/// `LogError::Setting` when librdkafka knows no such property, or when it is one that our promises rest on.
 pub fn open(brokers: &str, topic: &str, settings: &LogSettings) -> Result<Arc<dyn Log>, LogError> {
-    let _ = (topic, settings);
-    Err(LogError::Unavailable { what: brokers.into(), detail: "not built in yet".into() })
+    let cluster = Arc::new(Cluster::new(brokers, &settings.kafka_properties)?);
+    Ok(KafkaLog::open(cluster, topic, settings.clone()))
+}
+
+/// A topic of a Kafka cluster.
+struct KafkaLog {
+    cluster: Arc<Cluster>,
+    topic: Arc<Topic>,
+    producer: Producer,
+    settings: LogSettings,
+}
+
+impl KafkaLog {
+    fn open(cluster: Arc<Cluster>, topic: &str, settings: LogSettings) -> Arc<dyn Log> {
+        let topic = Arc::new(Topic::new(topic, cluster.clone(), settings.topic.clone()));
+        let producer = Producer::new(cluster.clone(), topic.clone(), settings.queue_bytes);
+        Arc::new(Self { cluster, topic, producer, settings })
+    }
+}
+
+#[async_trait]
+impl Log for KafkaLog {
+    fn topic(&self) -> &str {
+        self.topic.name()
+    }
+
+    async fn partitions(&self) -> Result<u32, LogError> {
+        self.topic.partitions().await
+    }
+
+    fn append(&self, records: Vec<Placed>) -> Result<Acknowledgement, AppendError> {
+        self.producer.append(records)
+    }
+
+    fn queue(&self) -> QueueSize {
+        self.producer.queue()
+    }
+
+    async fn reader(&self, group: &str) -> Result<Box<dyn Reader>, LogError> {
+        let ahead = self.settings.fetch_ahead_bytes;
+        Ok(Box::new(KafkaReader::join(&self.cluster, &self.topic, group, ahead)?))
+    }
+
+    fn sibling(&self, topic: &str, settings: &TopicSettings) -> Result<Arc<dyn Log>, LogError> {
+        let settings = LogSettings { topic: settings.clone(), ..self.settings.clone() };
+        Ok(Self::open(self.cluster.clone(), topic, settings))
+    }
+
+    async fn flush(&self) -> Result<(), LogError> {
+        self.producer.flush().await;
+        Ok(())
+    }
 }

@@ -1,0 +1,170 @@
+//! One librdkafka producer from its first record to its end. It has no gap: when a record fails for good, everything
+//! behind it fails too, and a new writer takes its place.
+
+use super::acknowledge::Slot;
+use super::queue::Queue;
+use super::reach::Reach;
+use crate::log::{AppendError, Record};
+use rdkafka::ClientConfig;
+use rdkafka::Message;
+use rdkafka::client::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::{Header, OwnedHeaders};
+use rdkafka::producer::{
+    BaseProducer, BaseRecord, DeliveryResult, Producer, ProducerContext, PurgeConfig,
+};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// How long one poll for delivery reports lasts.
+const POLL: Duration = Duration::from_millis(100);
+/// How long records in flight may still be acknowledged after a failure, or after the log was closed.
+const WIND_DOWN: Duration = Duration::from_secs(if cfg!(test) { 2 } else { 10 });
+
+/// A running producer. Dropping it lets its thread bring what is queued to an end, within 10 s.
+pub(super) struct Writer {
+    producer: Arc<BaseProducer<Deliveries>>,
+    state: Arc<State>,
+}
+
+/// What the thread and the appenders tell each other.
+#[derive(Default)]
+struct State {
+    /// Why it takes no more; set once.
+    broken: OnceLock<String>,
+    /// No append will come any more.
+    released: AtomicBool,
+}
+
+/// Receives the delivery reports.
+pub(super) struct Deliveries {
+    topic: String,
+    state: Arc<State>,
+    queue: Arc<Queue>,
+    reach: Reach,
+}
+
+impl Writer {
+    pub(super) fn start(
+        config: &ClientConfig,
+        topic: &str,
+        queue: Arc<Queue>,
+        reach: Reach,
+    ) -> Result<Self, String> {
+        let state = Arc::new(State::default());
+        let deliveries = Deliveries { topic: topic.into(), state: state.clone(), queue, reach };
+        let producer: BaseProducer<Deliveries> =
+            config.create_with_context(deliveries).map_err(|error| error.to_string())?;
+        let producer = Arc::new(producer);
+        let writer = Self { producer: producer.clone(), state: state.clone() };
+        let name = "kafka-producer".to_string();
+        let thread = thread::Builder::new().name(name).spawn(move || serve(producer, &state));
+        thread.map_err(|error| error.to_string())?;
+        Ok(writer)
+    }
+
+    /// Why it takes no more records, if so.
+    pub(super) fn broken(&self) -> Option<&str> {
+        self.state.broken.get().map(String::as_str)
+    }
+
+    /// Hands a record to librdkafka. When that fails the writer is broken.
+    pub(super) fn send(
+        &self,
+        topic: &str,
+        partition: u32,
+        record: &Record,
+        slot: Slot,
+    ) -> Result<(), String> {
+        let mut message = BaseRecord::with_opaque_to(topic, Box::new(slot))
+            .partition(partition as i32)
+            .payload(record.value.as_ref());
+        if let Some(key) = &record.key {
+            message = message.key(key.as_ref());
+        }
+        if !record.headers.is_empty() {
+            let headers = OwnedHeaders::new_with_capacity(record.headers.len());
+            message = message.headers(record.headers.iter().fold(headers, |headers, (key, v)| {
+                headers.insert(Header { key, value: Some(v.as_ref()) })
+            }));
+        }
+        self.producer.send(message).map_err(|(error, _)| {
+            let detail = error.to_string();
+            self.state.broken.get_or_init(|| detail.clone());
+            detail
+        })
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.state.released.store(true, Ordering::Release);
+    }
+}
+
+/// Polls for delivery reports until the writer is released and nothing is left of it.
+fn serve(producer: Arc<BaseProducer<Deliveries>>, state: &State) {
+    let mut ending: Option<Instant> = None;
+    loop {
+        producer.poll(POLL);
+        let released = state.released.load(Ordering::Acquire);
+        let broken = state.broken.get().is_some();
+        if released && producer.in_flight_count() == 0 {
+            return;
+        }
+        if !released && !broken {
+            continue;
+        }
+        if broken {
+            // Behind a failed record nothing new goes out.
+            producer.purge(PurgeConfig::default().queue());
+        }
+        if ending.get_or_insert_with(Instant::now).elapsed() > WIND_DOWN {
+            producer.purge(PurgeConfig::default().queue().inflight());
+        }
+    }
+}
+
+impl ProducerContext for Deliveries {
+    type DeliveryOpaque = Box<Slot>;
+
+    fn delivery(&self, result: &DeliveryResult<'_>, slot: Box<Slot>) {
+        match result {
+            Ok(message) => {
+                self.reach.answered();
+                slot.stored(message.offset());
+            }
+            Err((error, _)) => slot.failed(self.failure(error)),
+        }
+        self.queue.leave(1, slot.bytes);
+    }
+}
+
+impl Deliveries {
+    fn failure(&self, error: &KafkaError) -> AppendError {
+        use RDKafkaErrorCode::{PurgeInflight, PurgeQueue};
+        let topic = self.topic.clone();
+        let purged = matches!(error.rdkafka_error_code(), Some(PurgeQueue | PurgeInflight));
+        if purged && self.state.broken.get().is_none() {
+            return AppendError::Closed { topic };
+        }
+        let detail = self.state.broken.get_or_init(|| error.to_string()).clone();
+        AppendError::Failed { topic, detail }
+    }
+}
+
+impl ClientContext for Deliveries {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
+        self.reach.log(level, facility, line);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        self.reach.error(&error, reason);
+        if error.rdkafka_error_code() == Some(RDKafkaErrorCode::Fatal) {
+            self.state.broken.get_or_init(|| reason.to_string());
+        }
+    }
+}
