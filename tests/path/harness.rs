@@ -3,13 +3,28 @@
 use anyhow::Result;
 use futures_util::future::LocalBoxFuture;
 use libtest_mimic::{Arguments, Failed, Trial};
-use spanferry_tests::stack::leash;
+use spanferry_tests::stack::kafka::Kafka;
+use spanferry_tests::stack::{leash, parts};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 /// A real part that a test needs: looks for it, and says how to get it when it is not there.
 pub type Part = fn() -> Result<PathBuf>;
+
+/// Envoy with the filter, and the sample behind it.
+pub const ENVOY: &[Part] = &[parts::envoy, parts::filter, parts::sample];
+/// Without Kafka and Jaeger.
+pub const PRODUCT: &[Part] = &[parts::envoy, parts::filter, parts::sample, parts::spanferry];
+/// Everything.
+pub const WHOLE_PATH: &[Part] = &[
+    parts::envoy,
+    parts::filter,
+    parts::sample,
+    parts::spanferry,
+    parts::kafka_libs,
+    parts::jaeger,
+];
 
 /// One claim and its test.
 pub struct Claim {
@@ -31,6 +46,7 @@ impl Claim {
 
 /// What the tests stand on: a directory for each, and the parts that they share.
 pub struct Ground {
+    kafka: tokio::sync::OnceCell<Kafka>,
     directory: tempfile::TempDir,
 }
 
@@ -38,7 +54,13 @@ impl Ground {
     fn new() -> Result<Ground> {
         let directory = tempfile::Builder::new().prefix("spanferry-path-").tempdir()?;
         leash::remove_at_end(directory.path())?;
-        Ok(Ground { directory })
+        Ok(Ground { kafka: tokio::sync::OnceCell::new(), directory })
+    }
+
+    /// The Kafka that all tests share; each takes a topic and a group of its own.
+    pub async fn kafka(&self) -> Result<&Kafka> {
+        let directory = self.directory("shared")?;
+        self.kafka.get_or_try_init(async || Kafka::start(&directory).await).await
     }
 
     /// A fresh directory for one test's configurations, logs and data.

@@ -13,6 +13,8 @@ use std::process::Command;
 use std::time::Duration;
 
 const START: Duration = Duration::from_secs(60);
+const PREFIX: &str = "wasmcustom.spanferry_";
+const BRIDGE: &str = "spanferry-bridge";
 
 /// What differs from one Envoy of the tests to another.
 #[derive(Clone, Debug)]
@@ -42,7 +44,7 @@ impl Setup {
         Setup {
             upstream,
             bridge: Some(bridge),
-            plugin: json!({"service_name": "gateway"}).to_string(),
+            plugin: json!({"cluster": BRIDGE, "service_name": "gateway"}).to_string(),
             direction: Direction::Inbound,
         }
     }
@@ -88,8 +90,7 @@ impl Envoy {
         self.listener
     }
 
-    /// Every counter and gauge; the filter's are `wasmcustom.spanferry_…` in Envoy's words, and here
-    /// `envoy_wasmcustom_spanferry_…` or `spanferry_…` as Prometheus text has it.
+    /// Every counter and gauge; the filter's are `wasmcustom.spanferry_…`.
     pub async fn stats(&self) -> Result<Metrics> {
         let (_, body) = http::get(&format!("http://{}/stats", self.admin)).await?;
         // `name: value` becomes `name value`; histograms have no number there and are passed over.
@@ -98,7 +99,14 @@ impl Envoy {
 
     /// The filter's counter or gauge `spanferry_NAME`, 0 before its first value.
     pub async fn filter_stat(&self, name: &str) -> Result<u64> {
-        Ok(self.stats().await?.count(&format!("wasmcustom.spanferry_{name}")))
+        Ok(self.stats().await?.count(&format!("{PREFIX}{name}")))
+    }
+
+    /// Spans that the filter dropped, for whatever reason.
+    pub async fn dropped_spans(&self) -> Result<u64> {
+        let stats = self.stats().await?;
+        let reasons = ["buffer_full", "refused"];
+        Ok(reasons.map(|why| stats.count(&format!("{PREFIX}spans_dropped_{why}"))).iter().sum())
     }
 
     /// Envoy's log.
@@ -145,7 +153,7 @@ fn settings(setup: &Setup, listener: SocketAddr, admin: SocketAddr) -> Result<Va
         Direction::Outbound => "OUTBOUND",
     };
     let mut clusters = vec![cluster("sample", setup.upstream)];
-    clusters.extend(setup.bridge.map(|bridge| cluster("spanferry-bridge", bridge)));
+    clusters.extend(setup.bridge.map(|bridge| cluster(BRIDGE, bridge)));
     Ok(json!({
         "node": {"id": "gateway-1", "cluster": "gateway"},
         "admin": {"address": socket(admin)},

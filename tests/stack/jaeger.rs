@@ -32,12 +32,18 @@ pub struct Jaeger {
     otlp_http: u16,
     query: u16,
     telemetry: u16,
+    topic: Option<Topic>,
     process: Option<Process>,
 }
 
+/// What an ingester reads.
+struct Topic {
+    brokers: String,
+    name: String,
+}
+
 impl Jaeger {
-    /// One that is not started yet, on free ports; configuration, log and data go to `directory`.
-    pub fn prepare(directory: &Path, storage: Storage) -> Result<Jaeger> {
+    fn prepare(directory: &Path, storage: Storage, topic: Option<Topic>) -> Result<Jaeger> {
         let directory = directory.join("jaeger");
         std::fs::create_dir_all(&directory)?;
         let jaeger = Jaeger {
@@ -47,15 +53,25 @@ impl Jaeger {
             otlp_http: ports::free()?,
             query: ports::free()?,
             telemetry: ports::free()?,
+            topic,
             process: None,
         };
         std::fs::write(jaeger.configuration(), jaeger.settings()?.to_string())?;
         Ok(jaeger)
     }
 
-    /// Prepares and starts one.
+    /// Starts one on free ports; its configuration, log and data go to `directory`.
     pub async fn start(directory: &Path, storage: Storage) -> Result<Jaeger> {
-        let mut jaeger = Jaeger::prepare(directory, storage)?;
+        let mut jaeger = Jaeger::prepare(directory, storage, None)?;
+        jaeger.restart().await?;
+        Ok(jaeger)
+    }
+
+    /// Starts one that reads OTLP protobuf from a Kafka topic too, as the OpenTelemetry Collector does: the receiver
+    /// is the collector's own.
+    pub async fn ingester(directory: &Path, brokers: &str, topic: &str) -> Result<Jaeger> {
+        let topic = Topic { brokers: brokers.into(), name: topic.into() };
+        let mut jaeger = Jaeger::prepare(directory, Storage::Memory, Some(topic))?;
         jaeger.restart().await?;
         Ok(jaeger)
     }
@@ -144,11 +160,24 @@ impl Jaeger {
             }}),
         };
         let reader = json!({"pull": {"exporter": {"prometheus": {"host": "127.0.0.1", "port": self.telemetry}}}});
+        let mut receivers = json!({"otlp": {"protocols": {
+            "grpc": {"endpoint": at(self.otlp_grpc)}, "http": {"endpoint": at(self.otlp_http)},
+        }}});
+        let mut sources = vec!["otlp"];
+        if let Some(topic) = &self.topic {
+            sources.push("kafka");
+            receivers["kafka"] = json!({
+                "brokers": [topic.brokers],
+                "group_id": "ingester",
+                "initial_offset": "earliest",
+                "traces": {"topic": topic.name, "encoding": "otlp_proto"},
+            });
+        }
         Ok(json!({
             "service": {
                 "extensions": ["jaeger_storage", "jaeger_query"],
                 "pipelines": {"traces": {
-                    "receivers": ["otlp"], "processors": [], "exporters": ["jaeger_storage_exporter"],
+                    "receivers": sources, "processors": [], "exporters": ["jaeger_storage_exporter"],
                 }},
                 "telemetry": {"metrics": {"level": "normal", "readers": [reader]}, "logs": {"level": "warn"}},
             },
@@ -160,9 +189,7 @@ impl Jaeger {
                     "grpc": {"endpoint": at(ports::free()?)},
                 },
             },
-            "receivers": {"otlp": {"protocols": {
-                "grpc": {"endpoint": at(self.otlp_grpc)}, "http": {"endpoint": at(self.otlp_http)},
-            }}},
+            "receivers": receivers,
             "exporters": {"jaeger_storage_exporter": {"trace_storage": "spans"}},
         }))
     }

@@ -25,24 +25,28 @@ pub struct Spanferry {
 }
 
 impl Spanferry {
-    /// `spanferry bridge` on free ports.
-    pub async fn bridge(directory: &Path, log: &str) -> Result<Spanferry> {
-        let listen = ["--listen-http", FREE, "--listen-grpc", FREE, "--admin", FREE];
-        Spanferry::start("bridge", directory, &[&["bridge", "--log", log], &listen[..]].concat())
-            .await
+    /// `spanferry bridge` on free ports, with more flags.
+    pub async fn bridge(directory: &Path, log: &str, more: &[&str]) -> Result<Spanferry> {
+        let arguments = [&["bridge", "--log", log], &LISTEN[..], more].concat();
+        Spanferry::start("bridge", directory, &arguments).await
     }
 
-    /// `spanferry forward` under a name of its own (for its log file).
-    pub async fn forward(name: &str, directory: &Path, log: &str, to: &str) -> Result<Spanferry> {
-        let arguments = ["forward", "--log", log, "--to", to, "--admin", FREE];
+    /// `spanferry forward` under a name of its own (for its log file), with more flags.
+    pub async fn forward(
+        name: &str,
+        directory: &Path,
+        log: &str,
+        to: &str,
+        more: &[&str],
+    ) -> Result<Spanferry> {
+        let arguments = [&["forward", "--log", log, "--to", to, "--admin", FREE], more].concat();
         Spanferry::start(name, directory, &arguments).await
     }
 
-    /// `spanferry all-in-one` with its data in `directory`.
-    pub async fn all_in_one(directory: &Path, to: &str) -> Result<Spanferry> {
+    /// `spanferry all-in-one` with its data in `directory`, with more flags.
+    pub async fn all_in_one(directory: &Path, to: &str, more: &[&str]) -> Result<Spanferry> {
         let data = directory.join("spanferry-data").display().to_string();
-        let listen = ["--listen-http", FREE, "--listen-grpc", FREE, "--admin", FREE];
-        let arguments = [&["all-in-one", "--data", &data, "--to", to], &listen[..]].concat();
+        let arguments = [&["all-in-one", "--data", &data, "--to", to], &LISTEN[..], more].concat();
         Spanferry::start("all-in-one", directory, &arguments).await
     }
 
@@ -166,10 +170,18 @@ impl Spanferry {
 }
 
 const FREE: &str = "127.0.0.1:0";
+const LISTEN: [&str; 6] = ["--listen-http", FREE, "--listen-grpc", FREE, "--admin", FREE];
 
 fn spawn(name: &str, directory: &Path, arguments: &[String]) -> Result<Process> {
     let mut command = Command::new(parts::spanferry()?);
     command.args(arguments).current_dir(directory);
+    // Flags only: what the caller's environment says to a spanferry of its own is not for this one.
+    for (key, _) in std::env::vars_os() {
+        let name = key.to_string_lossy();
+        if ["SPANFERRY_", "KAFKA_", "JAEGER_"].iter().any(|prefix| name.starts_with(prefix)) {
+            command.env_remove(&key);
+        }
+    }
     Process::start(name, &mut command, directory)
 }
 
