@@ -1,7 +1,13 @@
 //! Spanferry's bridge and forwarder. Data flows one way: `bridge` (receive) → `log` → `forward` (export);
 //! `otlp` knows the wire format and nothing else.
 
+pub mod admin;
+pub mod args;
 pub mod bridge;
+pub mod config;
 pub mod forward;
 pub mod log;
+pub mod logging;
 pub mod otlp;
+pub mod role;
+pub mod shutdown;

@@ -1,0 +1,82 @@
+//! The command line: each flag is also an environment variable and a key of the `--config` file, under the same name.
+
+mod log_args;
+mod roles;
+mod units;
+
+pub use log_args::{ArgsError, LogArgs};
+pub use roles::{
+    AllInOneArgs, BridgeArgs, ForwardArgs, HealthArgs, ProcessArgs, ReceiveArgs, SendArgs,
+};
+
+use clap::{Parser, Subcommand, ValueEnum};
+use std::path::PathBuf;
+
+/// Tracing that survives an outage.
+#[derive(Debug, Parser)]
+#[command(name = "spanferry", version, max_term_width = 100)]
+pub struct Args {
+    /// What this process is.
+    #[command(subcommand)]
+    pub role: Role,
+    /// A YAML file with the long flags as keys; flags and environment win over it.
+    #[arg(long, global = true, env = "SPANFERRY_CONFIG", value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// How log lines look, on standard error.
+    #[arg(long, global = true, env = "SPANFERRY_LOG_FORMAT", default_value = "text")]
+    pub log_format: LogFormat,
+    /// What is logged: a level, or a filter as in `info,spanferry::forward=debug`.
+    #[arg(
+        long,
+        global = true,
+        env = "SPANFERRY_LOG_LEVEL",
+        default_value = "info",
+        value_name = "FILTER"
+    )]
+    pub log_level: String,
+}
+
+/// The form of log lines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// One binary, several roles.
+#[derive(Debug, Subcommand)]
+pub enum Role {
+    /// Take OTLP from filters and SDKs; answer 200 when the log has the spans safe.
+    Bridge(Box<BridgeArgs>),
+    /// Drain the log into a destination; commit only what it took.
+    Forward(Box<ForwardArgs>),
+    /// Bridge, a log on disk and forwarder in one process, without Kafka.
+    AllInOne(Box<AllInOneArgs>),
+    /// Ask a running role's /readyz; exit status 0 when it is ready.
+    Health(HealthArgs),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn every_flag_of_a_role_has_its_environment_variable_and_its_help() {
+        for role in Args::command().get_subcommands() {
+            for arg in
+                role.get_arguments().filter(|arg| arg.get_long().is_some_and(|l| l != "help"))
+            {
+                assert!(arg.get_env().is_some(), "{} --{:?}", role.get_name(), arg.get_long());
+                assert!(arg.get_help().is_some(), "{} --{:?}", role.get_name(), arg.get_long());
+            }
+        }
+    }
+}

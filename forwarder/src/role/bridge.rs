@@ -1,0 +1,37 @@
+//! `spanferry bridge`: OTLP in, records into the log.
+
+use super::RoleError;
+use super::open::{LogReachable, announce, bridge_settings, listen, logs, serve_admin};
+use crate::admin::Admin;
+use crate::args::BridgeArgs;
+use crate::bridge::{Listeners, Metrics, run};
+use crate::shutdown;
+use prometheus_client::registry::Registry;
+use std::sync::Arc;
+
+/// Runs until the first signal; what was taken by then is answered for.
+pub async fn bridge(args: BridgeArgs) -> Result<(), RoleError> {
+    let stop =
+        shutdown::on_signals().map_err(|source| RoleError::Process { what: "signals", source })?;
+    let location = args.log.location()?;
+    let (log, dead_letters) = logs(&location, &args.log.settings(&location), None)?;
+    let http = listen("listen-http", args.receive.listen_http).await?;
+    let grpc = listen("listen-grpc", args.receive.listen_grpc).await?;
+    let admin = listen("admin", args.process.admin).await?;
+    announce(&[("http", &http), ("grpc", &grpc), ("admin", &admin)]);
+    let mut registry = Registry::default();
+    let metrics = Arc::new(Metrics::register(&mut registry));
+    let ready = Arc::new(LogReachable(log.clone()));
+    let admin_stop = stop.child_token();
+    serve_admin(
+        admin,
+        Admin { registry: Arc::new(registry), ready, refresh: Arc::new(|| ()) },
+        admin_stop,
+    );
+    tracing::info!(log = %location, "bridge started");
+    let settings = bridge_settings(&args.receive, &args.process, args.log.max_record_bytes);
+    let listeners = Listeners { http: Some(http), grpc: Some(grpc) };
+    run(listeners, log, dead_letters, settings, metrics, stop).await?;
+    tracing::info!("bridge ended");
+    Ok(())
+}

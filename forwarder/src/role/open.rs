@@ -1,0 +1,104 @@
+//! What every role opens alike: sockets, the log with its dead letters, the admin port.
+
+use super::RoleError;
+use crate::admin::{self, Admin, Ready};
+use crate::args::{ArgsError, SendArgs};
+use crate::bridge;
+use crate::forward::{self, Destination, Export};
+use crate::log::{Log, LogLocation, LogSettings};
+use async_trait::async_trait;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+/// Listens on the address that `flag` gave.
+pub async fn listen(flag: &'static str, address: SocketAddr) -> Result<TcpListener, RoleError> {
+    TcpListener::bind(address).await.map_err(|source| RoleError::Listen { flag, address, source })
+}
+
+/// The one line on standard output: where this process listens, so that port 0 can be used.
+pub fn announce(listeners: &[(&str, &TcpListener)]) {
+    let place = |(name, listener): &(&str, &TcpListener)| match listener.local_addr() {
+        Ok(address) => format!(" {name}={address}"),
+        Err(error) => format!(" {name}=?({error})"),
+    };
+    println!("spanferry: listening{}", listeners.iter().map(place).collect::<String>());
+}
+
+/// The log and, beside it, the log of its dead letters.
+pub fn logs(
+    location: &LogLocation,
+    settings: &LogSettings,
+    dead_letters: Option<&str>,
+) -> Result<(Arc<dyn Log>, Arc<dyn Log>), RoleError> {
+    let log = crate::log::open(location, settings)?;
+    let default = format!("{}.dlq", location.topic());
+    let mut topic = settings.topic.clone();
+    topic.partitions = 1;
+    let dead_letters = log.sibling(dead_letters.unwrap_or(&default), &topic)?;
+    Ok((log, dead_letters))
+}
+
+/// The destination, connected when it is needed.
+pub fn destination(args: &SendArgs) -> Result<Arc<dyn Export>, RoleError> {
+    let to = args.to.as_ref().or(args.jaeger_endpoint.as_ref()).ok_or(ArgsError::NoDestination)?;
+    let bad = |error: forward::DestinationError| {
+        RoleError::Args(ArgsError::Destination(error.to_string()))
+    };
+    let destination = Destination::parse(to, &args.protocol).map_err(bad)?;
+    tracing::info!(%destination, "delivering");
+    let settings = forward::ExportSettings { request_timeout: args.request_timeout };
+    forward::connect(&destination, &settings).map_err(bad)
+}
+
+/// Serves the admin port until `shutdown`; its failure is logged, since telemetry goes on without it.
+pub fn serve_admin(listener: TcpListener, admin: Admin, shutdown: CancellationToken) {
+    tokio::spawn(async move {
+        if let Err(error) = admin::serve(listener, admin, shutdown).await {
+            tracing::error!(%error, "the admin port ended");
+        }
+    });
+}
+
+/// Ready while the log can be reached.
+pub struct LogReachable(pub Arc<dyn Log>);
+
+#[async_trait]
+impl Ready for LogReachable {
+    async fn ready(&self) -> Result<(), String> {
+        self.0.partitions().await.map(|_| ()).map_err(|error| error.to_string())
+    }
+}
+
+/// The bridge's settings from its flags.
+pub fn bridge_settings(
+    args: &crate::args::ReceiveArgs,
+    process: &crate::args::ProcessArgs,
+    max_record_bytes: usize,
+) -> bridge::Settings {
+    bridge::Settings {
+        max_request_bytes: args.max_request_bytes,
+        max_bytes_in_flight: args.max_bytes_in_flight,
+        max_connections: args.max_connections,
+        ack_timeout: args.ack_timeout,
+        read_timeout: args.read_timeout,
+        retry_after: args.retry_after,
+        max_record_bytes,
+        drain_timeout: process.drain_timeout,
+        ..bridge::Settings::default()
+    }
+}
+
+/// The forwarder's settings from its flags.
+pub fn forward_settings(args: &SendArgs, process: &crate::args::ProcessArgs) -> forward::Settings {
+    forward::Settings {
+        group: args.group.clone(),
+        requests_in_flight: args.requests_in_flight,
+        max_request_bytes: args.send_request_bytes,
+        backoff_min: args.backoff_min,
+        backoff_max: args.backoff_max,
+        drain_timeout: process.drain_timeout,
+        ..forward::Settings::default()
+    }
+}
