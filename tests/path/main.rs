@@ -5,6 +5,7 @@ mod bridge_away;
 mod forwarders;
 mod harness;
 mod normal;
+mod one_trace;
 mod outage;
 mod parts;
 mod rig;
@@ -14,6 +15,7 @@ mod unchanged;
 fn main() -> std::process::ExitCode {
     let claims = [
         parts::tests(),
+        one_trace::tests(),
         normal::tests(),
         outage::tests(),
         forwarders::tests(),
