@@ -123,8 +123,12 @@ mod tests {
 
     #[test]
     fn a_garbled_answer_body_rejects_nothing() {
-        for body in [&b"\x0a\xff"[..], b"{}", b"\x0a\x02\x08", b"\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff"]
-        {
+        for body in [
+            &b"\x0a\xff"[..],
+            b"{}",
+            b"\x0a\x02\x08",
+            b"\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff",
+        ] {
             assert_eq!(judge(Some(200), None, body), Outcome::Accepted { rejected: 0 });
         }
     }

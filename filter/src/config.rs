@@ -2,9 +2,8 @@
 //! what is allowed, and all faults are told at once.
 
 use crate::outbox::Limits;
-use serde_json::{Map, Value};
-use std::collections::BTreeMap;
-use std::fmt::Display;
+use crate::span::SpanKind;
+use serde_json::Value;
 use std::ops::RangeInclusive;
 
 /// Which kind of span is made.
@@ -19,6 +18,17 @@ pub enum KindChoice {
     Client,
 }
 
+impl KindChoice {
+    /// The kind for a listener of this direction: 1 inbound, 2 outbound, 0 or unknown a gateway.
+    pub fn resolve(self, direction: Option<u64>) -> SpanKind {
+        match self {
+            Self::Server => SpanKind::Server,
+            Self::Client => SpanKind::Client,
+            Self::Auto => SpanKind::from_listener_direction(direction),
+        }
+    }
+}
+
 /// A valid configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
@@ -31,7 +41,7 @@ pub struct Config {
     /// `service.name`; otherwise the node tells it.
     pub service_name: Option<String>,
     /// More attributes of the resource.
-    pub resource_attributes: BTreeMap<String, String>,
+    pub resource_attributes: Vec<(String, String)>,
     /// SERVER, CLIENT, or by the listener's direction.
     pub span_kind: KindChoice,
     /// ms between flushes, 10 to 60,000. Default 200.
@@ -65,168 +75,191 @@ const KEYS: &str = "cluster, authority, path, service_name, resource_attributes,
     flush_interval_ms, max_batch_spans, max_batch_bytes, max_buffered_bytes, max_calls_in_flight, \
     call_timeout_ms, exclude_paths";
 
-const MIB: u64 = 1024 * 1024;
+/// Characters of a text that a message shows.
+const LONGEST_SHOWN: usize = 120;
+
+const KIB: u64 = 1024;
+const MIB: u64 = 1024 * KIB;
 
 impl Config {
     /// Reads the plugin's configuration.
+    ///
+    /// # Errors
+    /// When it is no JSON object, or with all faults of its keys.
     pub fn parse(json: &[u8]) -> Result<Self, ConfigError> {
         if json.trim_ascii().is_empty() {
             return Err(ConfigError::Empty);
         }
-        let value: Value =
-            serde_json::from_slice(json).map_err(|error| ConfigError::NotJson(error.to_string()))?;
+        let value: Value = serde_json::from_slice(json)
+            .map_err(|error| ConfigError::NotJson(error.to_string()))?;
         let Value::Object(map) = value else {
             return Err(ConfigError::NotAnObject(shown(&value)));
         };
-        let mut reader = Reader { map, faults: Vec::new() };
-        let config = reader.config();
-        reader.finish();
-        if reader.faults.is_empty() { Ok(config) } else { Err(ConfigError::Faults(reader.faults)) }
+        let mut reader = Reader { config: Self::default(), faults: Vec::new() };
+        map.iter().for_each(|(key, value)| reader.take(key, value));
+        reader.check_whole(map.contains_key("cluster"));
+        match reader.faults {
+            faults if faults.is_empty() => Ok(reader.config),
+            faults => Err(ConfigError::Faults(faults)),
+        }
     }
 }
 
-/// Takes keys out of the object and notes every fault.
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            cluster: String::new(),
+            authority: String::new(),
+            path: "/v1/traces".into(),
+            service_name: None,
+            resource_attributes: Vec::new(),
+            span_kind: KindChoice::Auto,
+            flush_interval_ms: 200,
+            limits: Limits {
+                batch_spans: 256,
+                batch_bytes: 256 * KIB as usize,
+                buffered_bytes: 4 * MIB as usize,
+                calls_in_flight: 4,
+            },
+            call_timeout_ms: 10_000,
+            exclude_paths: Vec::new(),
+        }
+    }
+}
+
+/// Takes one key after the other and notes every fault.
 struct Reader {
-    map: Map<String, Value>,
+    config: Config,
     faults: Vec<String>,
 }
 
 impl Reader {
-    fn config(&mut self) -> Config {
-        let cluster = self.cluster();
-        let short_name = cluster.rsplit('|').next().unwrap_or_default().to_owned();
-        Config {
-            authority: self.text("authority").unwrap_or(short_name),
-            cluster,
-            path: self.path(),
-            service_name: self.text("service_name"),
-            resource_attributes: self.attributes("resource_attributes"),
-            span_kind: self.span_kind(),
-            flush_interval_ms: self.number("flush_interval_ms", 10..=60_000, 200) as u32,
-            limits: self.limits(),
-            call_timeout_ms: self.number("call_timeout_ms", 100..=120_000, 10_000) as u32,
-            exclude_paths: self.prefixes("exclude_paths"),
+    fn take(&mut self, key: &str, value: &Value) {
+        match key {
+            "cluster" => self.config.cluster = self.text(key, value),
+            "authority" => self.config.authority = self.text(key, value),
+            "path" => self.config.path = self.path(key, value),
+            "service_name" => self.config.service_name = Some(self.text(key, value)),
+            "resource_attributes" => self.config.resource_attributes = self.texts(key, value),
+            "span_kind" => self.config.span_kind = self.span_kind(key, value),
+            "flush_interval_ms" => {
+                self.config.flush_interval_ms = self.number(key, value, 10..=60_000) as u32;
+            }
+            "call_timeout_ms" => {
+                self.config.call_timeout_ms = self.number(key, value, 100..=120_000) as u32;
+            }
+            "max_batch_spans" => {
+                self.config.limits.batch_spans = self.number(key, value, 1..=65_536) as u32;
+            }
+            "max_batch_bytes" => {
+                self.config.limits.batch_bytes =
+                    self.number(key, value, 4 * KIB..=8 * MIB) as usize;
+            }
+            "max_buffered_bytes" => {
+                let bytes = self.number(key, value, 64 * KIB..=256 * MIB);
+                self.config.limits.buffered_bytes = bytes as usize;
+            }
+            "max_calls_in_flight" => {
+                self.config.limits.calls_in_flight = self.number(key, value, 1..=64) as usize;
+            }
+            "exclude_paths" => self.config.exclude_paths = self.paths(key, value),
+            _ => {
+                let value = shown(value);
+                self.faults.push(format!("`{key}` (value {value}) is not a key; allowed: {KEYS}"));
+            }
         }
     }
 
-    fn cluster(&mut self) -> String {
-        if !self.map.contains_key("cluster") {
+    /// What concerns more than one key.
+    fn check_whole(&mut self, has_cluster: bool) {
+        let Config { cluster, authority, limits, .. } = &mut self.config;
+        if authority.is_empty() {
+            *authority = cluster.rsplit('|').next().unwrap_or_default().to_owned();
+        }
+        if !has_cluster {
             self.faults.push("`cluster` is missing; allowed: the name of an Envoy cluster".into());
         }
-        self.text("cluster").unwrap_or_default()
-    }
-
-    fn path(&mut self) -> String {
-        let path = self.text("path").unwrap_or_else(|| "/v1/traces".into());
-        if !path.starts_with('/') {
-            self.fault("path", &Value::String(path.clone()), "a path that begins with /");
-        }
-        path
-    }
-
-    fn limits(&mut self) -> Limits {
-        let batch_bytes = self.number("max_batch_bytes", 4096..=8 * MIB, 256 * 1024);
-        let buffered_bytes = self.number("max_buffered_bytes", 64 * 1024..=256 * MIB, 4 * MIB);
-        if buffered_bytes < batch_bytes {
-            let allowed = format!("at least max_batch_bytes, which is {batch_bytes}");
-            self.fault("max_buffered_bytes", &buffered_bytes, &allowed);
-        }
-        Limits {
-            batch_spans: self.number("max_batch_spans", 1..=65_536, 256) as u32,
-            batch_bytes: batch_bytes as usize,
-            buffered_bytes: buffered_bytes as usize,
-            calls_in_flight: self.number("max_calls_in_flight", 1..=64, 4) as usize,
+        let Limits { batch_bytes, buffered_bytes, .. } = *limits;
+        if buffered_bytes < batch_bytes && self.faults.is_empty() {
+            self.faults.push(format!(
+                "`max_buffered_bytes` is {buffered_bytes}; allowed: at least max_batch_bytes, \
+                 which is {batch_bytes}"
+            ));
         }
     }
 
-    fn span_kind(&mut self) -> KindChoice {
-        const KEY: &str = "span_kind";
-        match self.map.remove(KEY) {
-            None => KindChoice::Auto,
-            Some(Value::String(text)) if text == "auto" => KindChoice::Auto,
-            Some(Value::String(text)) if text == "server" => KindChoice::Server,
-            Some(Value::String(text)) if text == "client" => KindChoice::Client,
-            Some(other) => {
-                self.fault(KEY, &other, "\"auto\", \"server\" or \"client\"");
+    /// A text that may stand in a header or a name: not empty, no control characters.
+    fn text(&mut self, key: &str, value: &Value) -> String {
+        match value {
+            Value::String(text) if is_plain(text) => text.clone(),
+            _ => {
+                self.fault(key, value, "a text without control characters, not empty");
+                String::new()
+            }
+        }
+    }
+
+    fn path(&mut self, key: &str, value: &Value) -> String {
+        match value {
+            Value::String(text) if is_plain(text) && text.starts_with('/') => text.clone(),
+            _ => {
+                self.fault(key, value, "a path that begins with /");
+                String::new()
+            }
+        }
+    }
+
+    fn paths(&mut self, key: &str, value: &Value) -> Vec<String> {
+        let Value::Array(list) = value else {
+            self.fault(key, value, "a list of paths that begin with /");
+            return Vec::new();
+        };
+        let paths = list.iter().enumerate();
+        paths.map(|(i, value)| self.path(&format!("{key}[{i}]"), value)).collect()
+    }
+
+    fn texts(&mut self, key: &str, value: &Value) -> Vec<(String, String)> {
+        let Value::Object(map) = value else {
+            self.fault(key, value, "an object of texts");
+            return Vec::new();
+        };
+        let named = |(name, value): (&String, &Value)| {
+            (name.clone(), self.text(&format!("{key}.{name}"), value))
+        };
+        map.iter().map(named).collect()
+    }
+
+    fn span_kind(&mut self, key: &str, value: &Value) -> KindChoice {
+        match value.as_str() {
+            Some("auto") => KindChoice::Auto,
+            Some("server") => KindChoice::Server,
+            Some("client") => KindChoice::Client,
+            _ => {
+                self.fault(key, value, "\"auto\", \"server\" or \"client\"");
                 KindChoice::Auto
             }
         }
     }
 
-    /// A text that may stand in a header or a name: not empty, no control characters.
-    fn text(&mut self, key: &str) -> Option<String> {
-        match self.map.remove(key)? {
-            Value::String(text) if is_plain(&text) => Some(text),
-            other => {
-                self.fault(key, &other, "a text without control characters, not empty");
-                None
-            }
-        }
-    }
-
     /// A whole number; 200.0 is one too (Envoy turns a Struct's numbers into such).
-    fn number(&mut self, key: &str, range: RangeInclusive<u64>, default: u64) -> u64 {
-        let Some(value) = self.map.remove(key) else { return default };
+    fn number(&mut self, key: &str, value: &Value, range: RangeInclusive<u64>) -> u64 {
         let number = value.as_u64().or_else(|| {
-            value.as_f64().filter(|f| f.fract() == 0.0 && (0.0..=1e15).contains(f)).map(|f| f as u64)
+            value
+                .as_f64()
+                .filter(|f| f.fract() == 0.0 && (0.0..=1e15).contains(f))
+                .map(|f| f as u64)
         });
         match number {
             Some(number) if range.contains(&number) => number,
             _ => {
                 let allowed = format!("a whole number from {} to {}", range.start(), range.end());
-                self.fault(key, &value, &allowed);
-                default
+                self.fault(key, value, &allowed);
+                0
             }
         }
     }
 
-    fn attributes(&mut self, key: &str) -> BTreeMap<String, String> {
-        let mut attributes = BTreeMap::new();
-        match self.map.remove(key) {
-            None => {}
-            Some(Value::Object(map)) => {
-                for (name, value) in map {
-                    match value {
-                        Value::String(text) if !name.is_empty() => {
-                            attributes.insert(name, text);
-                        }
-                        other => self.fault(&format!("{key}.{name}"), &other, "a named text"),
-                    }
-                }
-            }
-            Some(other) => self.fault(key, &other, "an object of texts"),
-        }
-        attributes
-    }
-
-    fn prefixes(&mut self, key: &str) -> Vec<String> {
-        let list = match self.map.remove(key) {
-            None => return Vec::new(),
-            Some(Value::Array(list)) => list,
-            Some(other) => {
-                self.fault(key, &other, "a list of paths that begin with /");
-                return Vec::new();
-            }
-        };
-        let mut prefixes = Vec::with_capacity(list.len());
-        for (i, value) in list.into_iter().enumerate() {
-            match value {
-                Value::String(text) if text.starts_with('/') => prefixes.push(text),
-                other => self.fault(&format!("{key}[{i}]"), &other, "a path that begins with /"),
-            }
-        }
-        prefixes
-    }
-
-    /// What nobody took is unknown.
-    fn finish(&mut self) {
-        for (key, value) in std::mem::take(&mut self.map) {
-            let value = shown(&value);
-            self.faults.push(format!("`{key}` (value {value}) is not a key; allowed: {KEYS}"));
-        }
-    }
-
-    fn fault(&mut self, key: &str, value: &impl Display, allowed: &str) {
+    fn fault(&mut self, key: &str, value: &Value, allowed: &str) {
         let value = shown(value);
         self.faults.push(format!("`{key}` is {value}; allowed: {allowed}"));
     }
@@ -236,13 +269,19 @@ fn is_plain(text: &str) -> bool {
     !text.is_empty() && !text.chars().any(char::is_control)
 }
 
-/// A value as JSON, shortened: it goes into one line of a log.
-fn shown(value: &impl Display) -> String {
-    const LONGEST: usize = 120;
-    let text = value.to_string();
-    match text.char_indices().nth(LONGEST) {
-        Some((end, _)) => format!("{}…", &text[..end]),
-        None => text,
+/// A value for one line of a log: texts and numbers as they are (texts shortened), else what it is.
+fn shown(value: &Value) -> String {
+    match value {
+        Value::Null => "null".into(),
+        Value::Bool(flag) => flag.to_string(),
+        Value::Number(number) => number.to_string(),
+        Value::String(text) if text.chars().count() > LONGEST_SHOWN => {
+            let start: String = text.chars().take(LONGEST_SHOWN).collect();
+            format!("{start:?}…")
+        }
+        Value::String(text) => format!("{text:?}"),
+        Value::Array(_) => "a list".into(),
+        Value::Object(_) => "an object".into(),
     }
 }
 

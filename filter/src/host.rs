@@ -246,7 +246,8 @@ pub fn single_properties() -> [Vec<u8>; COUNT] {
 /// Compiles a CEL expression, on hosts that can.
 pub fn compile(expression: &str) -> Result<Expression, HostError> {
     let token = foreign("expr_create", expression.as_bytes())?;
-    let token = token.try_into().map_err(|_| HostError { call: "expr_create", status: u32::MAX })?;
+    let token =
+        token.try_into().map_err(|_| HostError { call: "expr_create", status: u32::MAX })?;
     Ok(Expression(token))
 }
 

@@ -46,7 +46,12 @@ mod testing {
 }
 
 #[cfg(all(feature = "plugin", target_arch = "wasm32"))]
-proxy_wasm::main! {{
-    host::install_panic_hook();
-    proxy_wasm::set_root_context(|context_id| Box::new(root::Root::new(context_id)));
-}}
+#[allow(missing_docs)]
+mod entry {
+    use crate::{host, root};
+
+    proxy_wasm::main! {{
+        host::install_panic_hook();
+        proxy_wasm::set_root_context(|context_id| Box::new(root::Root::new(context_id)));
+    }}
+}

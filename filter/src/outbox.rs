@@ -125,7 +125,10 @@ impl Outbox {
     ///
     /// # Errors
     /// The proxy's, at the first call that could not be made; the batch is kept.
-    pub fn send_all<E>(&mut self, mut call: impl FnMut(Call<'_>) -> Result<u32, E>) -> Result<(), E> {
+    pub fn send_all<E>(
+        &mut self,
+        mut call: impl FnMut(Call<'_>) -> Result<u32, E>,
+    ) -> Result<(), E> {
         while let Some(batch) = self.next_batch() {
             self.dispatch(batch, &mut call).inspect_err(|_| self.ledger.calls_failed += 1)?;
         }

@@ -31,10 +31,12 @@ pub enum Property {
     Cluster,
     /// The route's name.
     Route,
+    /// The listener's direction: 0 unspecified, 1 inbound, 2 outbound.
+    Direction,
 }
 
 /// How many properties are read.
-pub const COUNT: usize = 12;
+pub const COUNT: usize = 13;
 
 /// The paths, in the order of [`Property`].
 pub const PATHS: [[&str; 2]; COUNT] = [
@@ -50,6 +52,7 @@ pub const PATHS: [[&str; 2]; COUNT] = [
     ["upstream", "address"],
     ["xds", "cluster_name"],
     ["xds", "route_name"],
+    ["xds", "listener_direction"],
 ];
 
 /// A CEL list of all properties, with `''` for an absent one: one absent attribute fails a plain list.
@@ -104,7 +107,7 @@ mod tests {
     fn the_expression_guards_each_property() {
         let text = list_expression();
         assert!(text.starts_with("[has(request.time)?request.time:'',has(request.duration)?"));
-        assert!(text.ends_with("has(xds.route_name)?xds.route_name:'']"));
+        assert!(text.ends_with("has(xds.listener_direction)?xds.listener_direction:'']"));
     }
 
     #[test]

@@ -4,7 +4,7 @@
 use crate::admission::{Admission, Recording, admit};
 use crate::header_map::RequestHeaders;
 use crate::host;
-use crate::properties::Properties;
+use crate::properties::{Properties, Property};
 use crate::root::{Shared, Worker};
 use crate::sampling::Sampler;
 use crate::span::Exchange;
@@ -85,7 +85,8 @@ impl HttpContext for Request {
         if matches!(self.stage, Stage::Unseen) {
             self.stage = Self::admit(&mut worker, false);
         }
-        if let Stage::Recording { headers, recording } = std::mem::replace(&mut self.stage, Stage::Left)
+        if let Stage::Recording { headers, recording } =
+            std::mem::replace(&mut self.stage, Stage::Left)
         {
             record(&mut worker, &headers, &recording);
         }
@@ -104,8 +105,9 @@ fn record(worker: &mut Worker, headers: &[u8], recording: &Recording) {
         }
     };
     worker.scratch.clear();
+    let direction = properties.number(Property::Direction).or(worker.direction);
     let exchange = Exchange {
-        kind: worker.kind,
+        kind: worker.config.span_kind.resolve(direction),
         context: recording.context,
         parent: recording.parent.as_ref(),
         headers: &RequestHeaders::scan(headers),

@@ -3,7 +3,6 @@
 use crate::config::Config;
 use crate::encode::{Value, attribute};
 use crate::{SCOPE_NAME, VERSION};
-use std::collections::BTreeMap;
 
 /// What stands as the service's name when nothing tells it.
 pub const UNKNOWN_SERVICE: &str = "unknown_service:envoy";
@@ -23,15 +22,16 @@ pub struct Node {
     pub workload: String,
 }
 
-/// The resource's attributes. The configuration wins over what the node says; `service_name` wins over
-/// `service.name` in `resource_attributes`.
-pub fn attributes(config: &Config, node: &Node) -> BTreeMap<String, String> {
-    let mut all = BTreeMap::new();
-    let mut put = |key: &str, value: &str| {
-        if !value.is_empty() {
-            all.insert(key.to_owned(), value.to_owned());
-        }
-    };
+/// The resource's attributes, each key once. The configuration wins over what the node says;
+/// `service_name` wins over `service.name` in `resource_attributes`.
+pub fn attributes<'a>(config: &'a Config, node: &'a Node) -> Vec<(&'a str, &'a str)> {
+    let mut all: Vec<(&str, &str)> = Vec::with_capacity(8);
+    let mut put =
+        |key: &'a str, value: &'a str| match all.iter_mut().find(|(known, _)| *known == key) {
+            _ if value.is_empty() => {}
+            Some(known) => known.1 = value,
+            None => all.push((key, value)),
+        };
     put("service.name", service_name(node));
     put("service.instance.id", &node.id);
     put("telemetry.sdk.name", SCOPE_NAME);
@@ -50,10 +50,10 @@ fn service_name(node: &Node) -> &str {
 }
 
 /// Encodes a `Resource` message.
-pub fn encode(attributes: &BTreeMap<String, String>) -> Vec<u8> {
+pub fn encode(attributes: &[(&str, &str)]) -> Vec<u8> {
     let mut out = Vec::with_capacity(256);
     for (key, value) in attributes {
-        attribute(&mut out, 1, key, &Value::from(value.as_str()));
+        attribute(&mut out, 1, key, &Value::from(*value));
     }
     out
 }
@@ -75,7 +75,15 @@ mod tests {
 
     fn name(config: &str, node: &Node) -> String {
         let config = Config::parse(config.as_bytes()).unwrap();
-        attributes(&config, node)["service.name"].clone()
+        value_of(&attributes(&config, node), "service.name")
+    }
+
+    /// The value of a key that is there once.
+    fn value_of(all: &[(&str, &str)], key: &str) -> String {
+        let mut values = all.iter().filter(|(known, _)| *known == key);
+        let value = values.next().unwrap().1.to_owned();
+        assert!(values.next().is_none(), "{key} twice");
+        value
     }
 
     #[test]
@@ -98,12 +106,13 @@ mod tests {
         let both = r#"{"cluster":"b","service_name":"mine",
             "resource_attributes":{"service.name":"other","service.instance.id":"i","team":"t"}}"#;
         let config = Config::parse(both.as_bytes()).unwrap();
-        let all = attributes(&config, &node());
-        assert_eq!(all["service.name"], "mine");
-        assert_eq!(all["service.instance.id"], "i");
-        assert_eq!(all["team"], "t");
-        assert_eq!(all["telemetry.sdk.language"], "rust");
+        let node = node();
+        let all = attributes(&config, &node);
+        assert_eq!(value_of(&all, "service.name"), "mine");
+        assert_eq!(value_of(&all, "service.instance.id"), "i");
+        assert_eq!(value_of(&all, "team"), "t");
+        assert_eq!(value_of(&all, "telemetry.sdk.language"), "rust");
         let one = r#"{"cluster":"b","resource_attributes":{"service.name":"other"}}"#;
-        assert_eq!(name(one, &node()), "other");
+        assert_eq!(name(one, &node), "other");
     }
 }

@@ -4,14 +4,13 @@
 
 use crate::answer::{Outcome, judge};
 use crate::batch::Envelope;
-use crate::config::{Config, KindChoice};
+use crate::config::Config;
 use crate::host::{self, Destination, Expression, HostError, MetricId};
 use crate::ids::IdSource;
 use crate::metrics::{METRICS, Meter, Reading};
 use crate::outbox::Outbox;
 use crate::request::Request;
 use crate::resource::{self, Node};
-use crate::span::SpanKind;
 use crate::trace_context::w3c::push_hex;
 use crate::{SCOPE_NAME, VERSION, properties};
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
@@ -28,8 +27,8 @@ pub type Shared = Rc<RefCell<Worker>>;
 pub struct Worker {
     /// The configuration.
     pub config: Config,
-    /// Which side of the call this listener is.
-    pub kind: SpanKind,
+    /// The listener's direction, where the host tells it to the root context (older Envoys).
+    pub direction: Option<u64>,
     /// Spans on their way.
     pub outbox: Outbox,
     /// New ids.
@@ -45,14 +44,6 @@ pub struct Worker {
 
 impl Worker {
     fn new(config: Config, context_id: u32, meters: Meters) -> Self {
-        let direction = host::property(&["listener_direction"])
-            .and_then(|bytes| bytes.try_into().ok())
-            .map(u64::from_le_bytes);
-        let kind = match config.span_kind {
-            KindChoice::Auto => SpanKind::from_listener_direction(direction),
-            KindChoice::Server => SpanKind::Server,
-            KindChoice::Client => SpanKind::Client,
-        };
         let node = node();
         let mut ids = ids(context_id, &node);
         let mut source = String::with_capacity(32);
@@ -63,8 +54,17 @@ impl Worker {
         if let Err(error) = &expression {
             host::log(LogLevel::Info, &format_args!("properties are read one by one: {error}"));
         }
-        let (expression, scratch) = (expression.ok(), Vec::with_capacity(1024));
-        Self { config, kind, outbox, ids, expression, scratch, source, meters, is_waking: false }
+        Self {
+            config,
+            direction: listener_direction(),
+            outbox,
+            ids,
+            expression: expression.ok(),
+            scratch: Vec::with_capacity(1024),
+            source,
+            meters,
+            is_waking: false,
+        }
     }
 
     /// Puts the encoded span in `scratch` into the batch; a full batch is sent in a millisecond, by
@@ -131,7 +131,9 @@ impl Worker {
             ),
             Outcome::Accepted { rejected } if rejected > 0 => host::log(
                 LogLevel::Error,
-                &format_args!("of batch {sequence} the bridge rejected {rejected} of {spans} spans"),
+                &format_args!(
+                    "of batch {sequence} the bridge rejected {rejected} of {spans} spans"
+                ),
             ),
             _ if was_failing && !self.outbox.is_failing() => {
                 host::log(LogLevel::Info, &"the bridge answers again");
@@ -183,15 +185,26 @@ fn now_ms() -> u64 {
     host::now_ns() / 1_000_000
 }
 
+/// Newer Envoys tell this to requests only, as `xds.listener_direction`.
+fn listener_direction() -> Option<u64> {
+    host::property(&["listener_direction"])?.try_into().ok().map(u64::from_le_bytes)
+}
+
 fn node() -> Node {
-    let label = |name| host::text_property(&["node", "metadata", "LABELS", name]);
+    let label = |name| node_text(&["metadata", "LABELS", name]);
     Node {
-        id: host::text_property(&["node", "id"]),
-        cluster: host::text_property(&["node", "cluster"]),
+        id: node_text(&["id"]),
+        cluster: node_text(&["cluster"]),
         canonical_name: label("service.istio.io/canonical-name"),
         app: label("app"),
-        workload: host::text_property(&["node", "metadata", "WORKLOAD_NAME"]),
+        workload: node_text(&["metadata", "WORKLOAD_NAME"]),
     }
+}
+
+/// The node is at `xds.node`; in older Envoys at `node`.
+fn node_text(path: &[&str]) -> String {
+    let newer = host::text_property(&[&["xds", "node"], path].concat());
+    if newer.is_empty() { host::text_property(&[&["node"], path].concat()) } else { newer }
 }
 
 fn ids(context_id: u32, node: &Node) -> IdSource {
@@ -257,7 +270,8 @@ impl Root {
     }
 
     fn with_worker(&self, run: impl FnOnce(&mut Worker)) {
-        if let Some(mut worker) = self.worker.as_ref().and_then(|shared| shared.try_borrow_mut().ok())
+        if let Some(mut worker) =
+            self.worker.as_ref().and_then(|shared| shared.try_borrow_mut().ok())
         {
             run(&mut worker);
         }

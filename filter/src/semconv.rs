@@ -10,7 +10,8 @@ use std::borrow::Cow;
 
 /// The methods that may stand in `http.request.method` and in a name.
 const KNOWN_METHODS: [&[u8]; 10] = [
-    b"GET", b"HEAD", b"POST", b"PUT", b"DELETE", b"CONNECT", b"OPTIONS", b"TRACE", b"PATCH", b"QUERY",
+    b"GET", b"HEAD", b"POST", b"PUT", b"DELETE", b"CONNECT", b"OPTIONS", b"TRACE", b"PATCH",
+    b"QUERY",
 ];
 /// Query keys whose values are credentials; the conventions ask for them to be redacted.
 const SECRET_QUERY_KEYS: [&str; 4] = ["AWSAccessKeyId", "Signature", "sig", "X-Goog-Signature"];
@@ -108,12 +109,7 @@ fn url<'a>(exchange: &Exchange<'a>, emit: &mut impl FnMut(&str, Value<'a>)) {
 fn peers<'a>(exchange: &Exchange<'a>, emit: &mut impl FnMut(&str, Value<'a>)) {
     let scheme = text(exchange.headers.scheme);
     let default_port = authority::default_port(&scheme);
-    emit_peer(
-        ["server.address", "server.port"],
-        exchange.headers.authority,
-        default_port,
-        emit,
-    );
+    emit_peer(["server.address", "server.port"], exchange.headers.authority, default_port, emit);
     let properties = exchange.properties;
     match exchange.kind {
         SpanKind::Server => {
@@ -190,9 +186,8 @@ fn split_path(path: Cow<'_, str>) -> (Cow<'_, str>, Cow<'_, str>) {
 
 /// The query with the values of well-known credentials replaced by `REDACTED`.
 fn redact(query: Cow<'_, str>) -> Cow<'_, str> {
-    let is_secret = |pair: &str| {
-        pair.split_once('=').is_some_and(|(key, _)| SECRET_QUERY_KEYS.contains(&key))
-    };
+    let is_secret =
+        |pair: &str| pair.split_once('=').is_some_and(|(key, _)| SECRET_QUERY_KEYS.contains(&key));
     if !query.split('&').any(is_secret) {
         return query;
     }

@@ -1,6 +1,8 @@
 //! One request as one OTLP span: who it is, when it was, what is said of it; written as protobuf.
 
-use crate::encode::{attribute, bytes_field, fixed32_field, fixed64_field, length_prefix, varint_field};
+use crate::encode::{
+    attribute, bytes_field, fixed32_field, fixed64_field, length_prefix, varint_field,
+};
 use crate::header_map::RequestHeaders;
 use crate::properties::{Properties, Property};
 use crate::semconv;

@@ -36,7 +36,7 @@ fn every_key_is_taken() {
     assert_eq!(config.authority, "bridge.obs.svc.cluster.local");
     assert_eq!(config.path, "/otlp");
     assert_eq!(config.service_name.as_deref(), Some("s"));
-    assert_eq!(config.resource_attributes["a"], "b");
+    assert_eq!(config.resource_attributes, [("a".to_owned(), "b".to_owned())]);
     assert_eq!(config.span_kind, KindChoice::Client);
     assert_eq!(config.flush_interval_ms, 50);
     assert_eq!(
@@ -73,7 +73,7 @@ fn each_fault_names_key_value_and_what_is_allowed() {
         (r#"{"cluster":"b","span_kind":"SERVER"}"#, ["`span_kind`", "SERVER", "\"server\""]),
         (
             r#"{"cluster":"b","resource_attributes":{"team":1}}"#,
-            ["`resource_attributes.team`", "is 1", "a named text"],
+            ["`resource_attributes.team`", "is 1", "a text"],
         ),
         (
             r#"{"cluster":"b","exclude_paths":["/ok","health"]}"#,
@@ -103,7 +103,7 @@ fn all_faults_are_told_at_once() {
 fn what_is_no_object_is_refused_as_a_whole() {
     assert_eq!(Config::parse(b""), Err(ConfigError::Empty));
     assert_eq!(Config::parse(b" \n"), Err(ConfigError::Empty));
-    assert!(error("[1]").contains("[1]; allowed: a JSON object"));
+    assert!(error("[1]").contains("a list; allowed: a JSON object"));
     assert!(error(r#"{"cluster":"#).contains("not JSON"));
     assert!(Config::parse(&[0xff, 0x00]).is_err());
 }
@@ -112,4 +112,12 @@ fn what_is_no_object_is_refused_as_a_whole() {
 fn a_long_value_is_shortened_in_the_message() {
     let message = error(&format!(r#"{{"cluster":"b","span_kind":"{}"}}"#, "é".repeat(10_000)));
     assert!(message.len() < 1000, "{}", message.len());
+}
+
+#[test]
+fn a_chosen_kind_wins_over_the_listeners_direction() {
+    assert_eq!(KindChoice::Auto.resolve(Some(2)), SpanKind::Client);
+    assert_eq!(KindChoice::Auto.resolve(None), SpanKind::Server);
+    assert_eq!(KindChoice::Server.resolve(Some(2)), SpanKind::Server);
+    assert_eq!(KindChoice::Client.resolve(Some(1)), SpanKind::Client);
 }

@@ -205,9 +205,6 @@ fn an_empty_request_says_only_what_is_known() {
     let mut seen = Seen::get(SpanKind::Server);
     seen.headers = RequestHeaders::default();
     seen.read = Default::default();
-    let expected = map(&[
-        ("http.request.method", "_OTHER"),
-        ("error.type", "_OTHER"),
-    ]);
+    let expected = map(&[("http.request.method", "_OTHER"), ("error.type", "_OTHER")]);
     assert_eq!(seen.attributes(), expected);
 }

@@ -19,7 +19,8 @@ pub fn parse_traceparent(value: &[u8]) -> Option<(TraceId, SpanId, u8)> {
         return None;
     }
     let [version] = hex::<1>(&head[0..2])?;
-    let tail_is_valid = if version == 0 { tail.is_empty() } else { matches!(tail, [] | [b'-', ..]) };
+    let tail_is_valid =
+        if version == 0 { tail.is_empty() } else { matches!(tail, [] | [b'-', ..]) };
     if version == 0xff || !tail_is_valid {
         return None;
     }
@@ -106,7 +107,9 @@ fn tracestate_is_valid(list: &str) -> bool {
 /// `key` or `tenant@system`, by the grammar of section 3.3.1.3.1.
 fn state_key_is_valid(key: &str) -> bool {
     let legal = |byte: u8| {
-        byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'_' | b'-' | b'*' | b'/')
+        byte.is_ascii_lowercase()
+            || byte.is_ascii_digit()
+            || matches!(byte, b'_' | b'-' | b'*' | b'/')
     };
     let starts = |part: &str, digit: bool| {
         part.bytes().next().is_some_and(|b| b.is_ascii_lowercase() || (digit && b.is_ascii_digit()))

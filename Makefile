@@ -1,0 +1,52 @@
+# Two commands are enough for a newcomer: `make demo` and `make test`. Each brings what is missing into
+# .cache (SPANFERRY_CACHE names another place) and says in a line what it chose; see docs/parts.md.
+PARTS := tests/parts
+GET   := $(PARTS)/get
+WITH  := $(PARTS)/with
+STEP  := $(PARTS)/step
+# In CI the lock file is the law, and a part that is missing is a failure. Elsewhere it is a named skip.
+LOCKED  := $(if $(CI),--locked)
+OR_SKIP := $(if $(CI),,|| true)
+
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.PHONY: help demo demo-stack test lint filter build clean-cache
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: ## an outage in three acts: Envoy, filter, all-in-one; Jaeger when it is at hand, else a built-in sink
+	@$(GET) native-libs wasm-target envoy
+	@$(MAKE) --no-print-directory filter build
+	@$(WITH) cargo run --quiet $(LOCKED) --bin demo
+
+demo-stack: ## the same three acts with real Kafka and real Jaeger
+	@$(GET) native-libs wasm-target envoy kafka jaeger
+	@$(MAKE) --no-print-directory filter build
+	@$(WITH) cargo run --quiet $(LOCKED) --bin demo -- --stack
+
+test: ## everything: lint, unit tests here and on wasm32, path tests on real Envoy, Kafka and Jaeger
+	@$(STEP) format cargo fmt --all --check
+	@$(STEP) parts $(GET) native-libs wasm-target envoy kafka jaeger wasm-bindgen-runner cargo-deny $(OR_SKIP)
+	@$(MAKE) --no-print-directory lint filter
+	@$(STEP) "tests on wasm32" $(PARTS)/test-filter-wasm $(OR_SKIP)
+	@$(STEP) build cargo build $(LOCKED) --workspace --all-targets
+	@$(STEP) "tests of the documentation" cargo test --quiet $(LOCKED) --workspace --doc
+	@$(STEP) tests $(WITH) cargo test $(LOCKED) --workspace --all-targets --no-fail-fast
+
+lint: ## format, clippy here and for wasm32, licences, bans and sources of the dependencies
+	@$(STEP) format cargo fmt --all --check
+	@$(GET) native-libs
+	@$(STEP) clippy cargo clippy $(LOCKED) --workspace --all-targets -- -D warnings
+	@$(STEP) "clippy of the filter for wasm32" $(PARTS)/lint-filter
+	@$(STEP) dependencies $(PARTS)/check-dependencies
+
+filter: ## the filter: target/filter/spanferry_filter.wasm
+	@$(STEP) filter $(PARTS)/build-filter $(LOCKED)
+
+build: ## the binaries, natively
+	@$(GET) native-libs
+	@$(STEP) build cargo build $(LOCKED) --workspace --bins
+
+clean-cache: ## forget every fetched part
+	rm -rf "$${SPANFERRY_CACHE:-.cache}"
