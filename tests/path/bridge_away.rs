@@ -71,10 +71,10 @@ async fn a_cluster_that_is_missing_costs_no_request(ground: &Ground) -> Result<(
 async fn a_broken_configuration_costs_no_request(ground: &Ground) -> Result<()> {
     let broken = [
         ("not-json", "{cluster", "JSON"),
-        ("unknown-key", r#"{"cluster":"spanferry-bridge","clutser":"x"}"#, "clutser"),
+        ("unknown-key", r#"{"cluster":"spanferry_bridge","clutser":"x"}"#, "clutser"),
         (
             "wrong-type",
-            r#"{"cluster":"spanferry-bridge","max_batch_spans":"many"}"#,
+            r#"{"cluster":"spanferry_bridge","max_batch_spans":"many"}"#,
             "max_batch_spans",
         ),
     ];
