@@ -40,7 +40,7 @@ async fn spans_on_disk_survive_a_kill(ground: &Ground) -> Result<()> {
     destination.restart().await?;
 
     destination.holdings(&answers, LIMIT).await?.whole()?;
-    let drained = |now: &spanferry_tests::stack::spanferry::Metrics| {
+    let drained = |now: &spanferry_tests::stack::metrics::Metrics| {
         now.count("spanferry_waiting_spans") == 0 && now.count("spanferry_group_lag_records") == 0
     };
     all.metrics_until("nothing waiting", LIMIT, drained).await?;

@@ -114,6 +114,6 @@ pub fn all_as_wanted(answers: &[Answer]) -> Result<()> {
     Ok(())
 }
 
-fn count(metrics: &spanferry_tests::stack::spanferry::Metrics, name: &str) -> u64 {
+fn count(metrics: &spanferry_tests::stack::metrics::Metrics, name: &str) -> u64 {
     metrics.count(name)
 }

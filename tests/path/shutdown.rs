@@ -112,6 +112,6 @@ async fn some_arrived(rig: &Rig) -> Result<()> {
         .await
 }
 
-fn no_lag(now: &spanferry_tests::stack::spanferry::Metrics) -> bool {
+fn no_lag(now: &spanferry_tests::stack::metrics::Metrics) -> bool {
     now.count("spanferry_group_lag_records") == 0
 }

@@ -1,7 +1,7 @@
 //! Real Envoy with the filter, between a client and the sample; made from `envoy/envoy.yaml`.
 
+use super::metrics::Metrics;
 use super::process::Process;
-use super::spanferry::Metrics;
 use super::wait::eventually;
 use super::{http, parts, ports};
 use ::http::StatusCode;

@@ -1,12 +1,13 @@
 //! Real Jaeger v2: OTLP in, its query API out. The same ports and the same storage after a restart.
 
+mod answer;
+
 use super::process::Process;
 use super::wait::eventually;
 use super::{http, parts, ports};
 use crate::traces::Seen;
 use ::http::StatusCode;
 use anyhow::{Context, Result, ensure};
-use serde::Deserialize;
 use serde_json::json;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
@@ -131,15 +132,14 @@ impl Jaeger {
             return Ok(Vec::new());
         }
         ensure!(status == StatusCode::OK, "{url}: {status}: {}", String::from_utf8_lossy(&body));
-        let answer: Answer = serde_json::from_slice(&body).with_context(|| url.clone())?;
-        answer.result.spans().with_context(|| url)
+        answer::spans(&body).with_context(|| url)
     }
 
     /// Spans that this process took in over OTLP since its start, repeats included.
     pub async fn received_spans(&self) -> Result<u64> {
         let url = format!("http://127.0.0.1:{}/metrics", self.telemetry);
         let (_, body) = http::get(&url).await?;
-        let metrics = super::spanferry::Metrics::parse(&String::from_utf8_lossy(&body));
+        let metrics = super::metrics::Metrics::parse(&String::from_utf8_lossy(&body));
         Ok(metrics.sum("otelcol_receiver_accepted_spans") as u64)
     }
 
@@ -192,93 +192,5 @@ impl Jaeger {
             "receivers": receivers,
             "exporters": {"jaeger_storage_exporter": {"trace_storage": "spans"}},
         }))
-    }
-}
-
-#[derive(Deserialize)]
-struct Answer {
-    result: TracesData,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct TracesData {
-    #[serde(default)]
-    resource_spans: Vec<ResourceSpans>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct ResourceSpans {
-    #[serde(default)]
-    resource: Resource,
-    #[serde(default)]
-    scope_spans: Vec<ScopeSpans>,
-}
-
-#[derive(Default, Deserialize)]
-struct Resource {
-    #[serde(default)]
-    attributes: Vec<serde_json::Value>,
-}
-
-#[derive(Deserialize)]
-struct ScopeSpans {
-    #[serde(default)]
-    spans: Vec<Span>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Span {
-    span_id: String,
-    #[serde(default)]
-    parent_span_id: String,
-    #[serde(default)]
-    name: String,
-    start_time_unix_nano: String,
-    end_time_unix_nano: String,
-    #[serde(default)]
-    status: Status,
-}
-
-#[derive(Default, Deserialize)]
-struct Status {
-    #[serde(default)]
-    code: u8,
-}
-
-impl TracesData {
-    fn spans(self) -> Result<Vec<Seen>> {
-        let mut found = Vec::new();
-        for resource in self.resource_spans {
-            let service = resource.resource.service();
-            for span in resource.scope_spans.into_iter().flat_map(|scope| scope.spans) {
-                found.push(span.found(&service)?);
-            }
-        }
-        Ok(found)
-    }
-}
-
-impl Resource {
-    fn service(&self) -> String {
-        let name = self.attributes.iter().find(|pair| pair["key"] == "service.name");
-        let value = name.and_then(|pair| pair["value"]["stringValue"].as_str());
-        value.unwrap_or_default().to_owned()
-    }
-}
-
-impl Span {
-    fn found(self, service: &str) -> Result<Seen> {
-        let time = (self.start_time_unix_nano.parse()?, self.end_time_unix_nano.parse()?);
-        Ok(Seen {
-            span_id: self.span_id,
-            parent_id: self.parent_span_id,
-            name: self.name,
-            service: service.to_owned(),
-            time,
-            failed: self.status.code == 2,
-        })
     }
 }

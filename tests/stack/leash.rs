@@ -62,7 +62,7 @@ mod tests {
     fn what_is_tied_ends_with_the_pipe_and_what_is_untied_does_not() {
         let mut shell =
             Command::new("sh").args(["-c", SCRIPT]).stdin(Stdio::piped()).spawn().unwrap();
-        let mut sleep = || Command::new("sleep").arg("100").process_group(0).spawn().unwrap();
+        let sleep = || Command::new("sleep").arg("100").process_group(0).spawn().unwrap();
         let (mut tied, mut untied) = (sleep(), sleep());
         let directory = tempfile::tempdir().unwrap().keep();
         let mut pipe = shell.stdin.take().unwrap();
