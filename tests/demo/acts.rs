@@ -6,6 +6,7 @@ use crate::screen::{Ink, Screen, bar, milliseconds};
 use anyhow::Result;
 use spanferry_tests::samples::driver::{Answer, Driver, Plan, Traceparent, median};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
@@ -32,8 +33,12 @@ pub async fn play(arguments: &Arguments, screen: &Screen, cast: &mut Cast) -> Re
 
     screen.heading("Act one", "all is well");
     let first = acts.act(arguments, screen, cast).await?;
-    acts.watch(screen, cast, DRAIN, |now, all| now.accepted >= all && now.waiting() == 0).await?;
+    let delivered = |now: Counted, all| now.accepted >= all && now.waiting() == 0;
+    let all_well = acts.watch(screen, cast, DRAIN, delivered).await?;
     say_answers(screen, &first, None);
+    if !all_well {
+        return Ok(acts); // What does not work without an outage needs none.
+    }
 
     cast.destination.stop().await?;
     screen.heading("Act two", &format!("{name} is {}", screen.ink(Ink::Bad, "stopped")));
@@ -44,7 +49,7 @@ pub async fn play(arguments: &Arguments, screen: &Screen, cast: &mut Cast) -> Re
     cast.destination.restart().await?;
     screen.heading("Act three", &format!("{name} is {}", screen.ink(Ink::Good, "back")));
     let third = acts.act(arguments, screen, cast).await?;
-    acts.watch(screen, cast, DRAIN, |now, all| now.accepted >= all && now.waiting() == 0).await?;
+    acts.watch(screen, cast, DRAIN, delivered).await?;
     say_answers(screen, &third, Some(median(&first)));
     Ok(acts)
 }
@@ -64,13 +69,14 @@ impl Acts {
             traceparent: Traceparent::Alternate,
             failing_every: 10,
         };
-        let answered = AtomicUsize::new(0);
+        let answered = Arc::new(AtomicUsize::new(0));
         let driver = Driver::new(cast.envoy.address());
-        let sending = driver.run(plan, &answered);
-        tokio::pin!(sending);
+        let counter = answered.clone();
+        // On a task of its own: looking at the counts does not delay an answer.
+        let mut sending = tokio::spawn(async move { driver.run(plan, &counter).await });
         let answers = loop {
             tokio::select! {
-                answers = &mut sending => break answers,
+                answers = &mut sending => break answers?,
                 () = tokio::time::sleep(LOOK) => {
                     let done = answered.load(Ordering::Relaxed);
                     let progress = format!("{} {done}/{}", bar(done, plan.requests, 20), plan.requests);
@@ -83,21 +89,22 @@ impl Acts {
         Ok(answers)
     }
 
-    /// Watches the counts until they are as wanted, or the time is over: the ledger then says what is missing.
+    /// Watches the counts until they are as wanted; false when the time is over. The ledger then says what is missing.
     async fn watch(
         &self,
         screen: &Screen,
         cast: &Cast,
         limit: Duration,
         done: impl Fn(Counted, u64) -> bool,
-    ) -> Result<()> {
+    ) -> Result<bool> {
         let deadline = Instant::now() + limit;
         loop {
             let now = cast.product.counted().await?;
             let line = counted_line(screen, now, "");
-            if done(now, self.expected) || Instant::now() > deadline {
+            let is_done = done(now, self.expected);
+            if is_done || Instant::now() > deadline {
                 screen.settle(&line);
-                return Ok(());
+                return Ok(is_done);
             }
             screen.live(&line);
             tokio::time::sleep(LOOK).await;
@@ -109,10 +116,11 @@ fn counted_line(screen: &Screen, now: Counted, progress: &str) -> String {
     let ink = if now.waiting() > 0 { Ink::Wait } else { Ink::Faint };
     let waiting = screen.ink(ink, &format!("{:>6}", now.waiting()));
     let delivered = screen.ink(Ink::Good, &format!("{:>6}", now.delivered));
-    format!(
-        "spans  accepted {:>6}   waiting {waiting}   delivered {delivered}   {progress}",
-        now.accepted
-    )
+    let accepted = now.accepted;
+    let line = format!(
+        "spans  accepted {accepted:>6}   waiting {waiting}   delivered {delivered}   {progress}"
+    );
+    line.trim_end().to_owned()
 }
 
 fn say_answers(screen: &Screen, answers: &[Answer], before: Option<Duration>) {

@@ -125,13 +125,13 @@ async fn destination(arguments: &Arguments, at: &Path) -> Result<Destination> {
 impl Product {
     async fn start(kafka: Option<&Kafka>, at: &Path, to: &str) -> Result<Product> {
         let Some(kafka) = kafka else {
-            let bridge = Spanferry::all_in_one(at, to).await?;
+            let bridge = Spanferry::all_in_one(at, to, &[]).await?;
             bridge.ready().await?;
             return Ok(Product { bridge, forward: None });
         };
         let log = format!("kafka://{}/traces", kafka.address());
-        let bridge = Spanferry::bridge(at, &log).await?;
-        let forward = Spanferry::forward("forward", at, &log, to).await?;
+        let bridge = Spanferry::bridge(at, &log, &[]).await?;
+        let forward = Spanferry::forward("forward", at, &log, to, &[]).await?;
         bridge.ready().await?;
         forward.ready().await?;
         Ok(Product { bridge, forward: Some(forward) })

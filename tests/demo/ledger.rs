@@ -16,7 +16,7 @@ pub async fn close(screen: &Screen, cast: &Cast, acts: &Acts) -> Result<bool> {
     let holdings = cast.destination.holdings(&acts.answers, SHOW).await?;
     let counted = cast.product.counted().await?;
     let sample = cast.sample.spans().await?;
-    let dropped_by_filter = cast.envoy.filter_stat("dropped_spans").await?;
+    let dropped_by_filter = cast.envoy.dropped_spans().await?;
     let lag = cast.product.lag().await?;
 
     let lost = counted.accepted.saturating_sub(counted.delivered + counted.dead_lettered);

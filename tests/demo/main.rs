@@ -46,7 +46,7 @@ async fn main() -> ExitCode {
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
             screen.end_live();
-            eprintln!("demo: {error:?}");
+            eprintln!("demo: {error:#}");
             ExitCode::FAILURE
         }
     }

@@ -2,14 +2,15 @@
 
 use crate::acts::Acts;
 use crate::cast::Cast;
-use crate::screen::{Ink, Screen, WIDTH};
+use crate::screen::{Ink, Screen, WIDTH, milliseconds};
 use anyhow::Result;
 use spanferry_tests::traces::{Seen, in_order, root_of};
 use std::time::Duration;
 
-const NAMES: usize = 40;
-const TIME: usize = 9;
-const BARS: usize = WIDTH - NAMES - TIME - 4;
+const NAMES: usize = 26;
+const SERVICES: usize = 10;
+const TIME: usize = 8;
+const BARS: usize = WIDTH - NAMES - SERVICES - TIME - 4;
 
 /// Draws one trace of the outage: of a failed request when there is one, since it has more to say.
 pub async fn draw(screen: &Screen, cast: &Cast, acts: &Acts) -> Result<()> {
@@ -22,8 +23,10 @@ pub async fn draw(screen: &Screen, cast: &Cast, acts: &Acts) -> Result<()> {
     screen.heading("A trace", &heading);
     match root_of(&spans, answer.client_span.as_deref()) {
         Ok(root) => {
-            for (depth, span) in in_order(&spans, root) {
-                screen.line(&row(screen, depth, span, root.time));
+            let order = in_order(&spans, root);
+            let branches = branches(&order.iter().map(|(depth, _)| *depth).collect::<Vec<_>>());
+            for ((_, span), branch) in order.iter().zip(branches) {
+                screen.line(&row(screen, &branch, span, root.time));
             }
         }
         Err(fault) => screen.line(&screen.ink(Ink::Bad, &format!("not one tree: {fault:?}"))),
@@ -31,16 +34,41 @@ pub async fn draw(screen: &Screen, cast: &Cast, acts: &Acts) -> Result<()> {
     Ok(())
 }
 
-fn row(screen: &Screen, depth: usize, span: &Seen, whole: (u64, u64)) -> String {
-    let branch = if depth == 0 { String::new() } else { format!("{}└ ", "  ".repeat(depth - 1)) };
-    let name = clip(&format!("{branch}{}  {}", span.name, span.service), NAMES);
+fn row(screen: &Screen, branch: &str, span: &Seen, whole: (u64, u64)) -> String {
+    let name = clip(&format!("{branch}{}", span.name), NAMES);
+    let service = screen.ink(Ink::Faint, &clip(&span.service, SERVICES));
     let (before, length) = place(span.time, whole, BARS);
     let ink = if span.failed { Ink::Bad } else { Ink::Good };
     let bar = screen.ink(ink, &"━".repeat(length));
     let after = " ".repeat(BARS - before - length);
-    let took = Duration::from_nanos(span.time.1.saturating_sub(span.time.0));
-    let took = format!("{:.2} ms", took.as_secs_f64() * 1000.0);
-    format!("{name}  {}{bar}{after}  {took:>TIME$}", " ".repeat(before))
+    let took = short(Duration::from_nanos(span.time.1.saturating_sub(span.time.0)));
+    format!("{name} {service} {}{bar}{after}  {took:>TIME$}", " ".repeat(before))
+}
+
+/// Microseconds below a millisecond: the small steps have a time too.
+fn short(time: Duration) -> String {
+    match time.as_micros() {
+        micros @ 0..1000 => format!("{micros} µs"),
+        _ => milliseconds(time),
+    }
+}
+
+/// The lines before each name, from the depths of a tree in order.
+fn branches(depths: &[usize]) -> Vec<String> {
+    let goes_on = |at: usize, level: usize| {
+        depths[at + 1..].iter().take_while(|depth| **depth >= level).any(|depth| *depth == level)
+    };
+    let of = |(at, depth): (usize, &usize)| -> String {
+        (1..=*depth)
+            .map(|level| match (level == *depth, goes_on(at, level)) {
+                (true, true) => "├ ",
+                (true, false) => "└ ",
+                (false, true) => "│ ",
+                (false, false) => "  ",
+            })
+            .collect()
+    };
+    depths.iter().enumerate().map(of).collect()
 }
 
 /// Where a span's bar begins and how long it is, in columns; at least one.
@@ -68,6 +96,12 @@ mod tests {
             let (begin, length) = place(time, (0, 100), 20);
             assert!(length >= 1 && begin + length <= 20, "{time:?}: {begin} {length}");
         }
+    }
+
+    #[test]
+    fn a_branch_goes_on_while_siblings_follow() {
+        let drawn = branches(&[0, 1, 2, 2, 1, 2]);
+        assert_eq!(drawn, ["", "├ ", "│ ├ ", "│ └ ", "└ ", "  └ "]);
     }
 
     #[test]

@@ -1,8 +1,28 @@
-//! The whole path, a test for each claim, one after the other: they share one Kafka and one Jaeger, and two cores.
+//! The whole path, a test for each claim, one after the other: they share one Kafka, and two cores.
 
+mod all_in_one;
+mod bridge_away;
+mod forwarders;
 mod harness;
+mod normal;
+mod one_trace;
+mod outage;
 mod parts;
+mod rig;
+mod shutdown;
+mod unchanged;
 
 fn main() -> std::process::ExitCode {
-    harness::run(parts::tests())
+    let claims = [
+        parts::tests(),
+        one_trace::tests(),
+        normal::tests(),
+        outage::tests(),
+        forwarders::tests(),
+        bridge_away::tests(),
+        unchanged::tests(),
+        all_in_one::tests(),
+        shutdown::tests(),
+    ];
+    harness::run(claims.into_iter().flatten().collect())
 }

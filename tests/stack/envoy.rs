@@ -1,18 +1,20 @@
 //! Real Envoy with the filter, between a client and the sample; made from `envoy/envoy.yaml`.
 
+use super::metrics::Metrics;
 use super::process::Process;
-use super::spanferry::Metrics;
 use super::wait::eventually;
 use super::{http, parts, ports};
 use ::http::StatusCode;
 use anyhow::{Context, Result, ensure};
-use serde_json::{Value, json};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
 const START: Duration = Duration::from_secs(60);
+const PREFIX: &str = "wasmcustom.spanferry_";
+/// Where the cluster of the bridge begins in the shared configuration; it is the last.
+const BRIDGE_CLUSTER: &str = "    # Where the filter's batches go.";
 
 /// What differs from one Envoy of the tests to another.
 #[derive(Clone, Debug)]
@@ -42,7 +44,7 @@ impl Setup {
         Setup {
             upstream,
             bridge: Some(bridge),
-            plugin: json!({"service_name": "gateway"}).to_string(),
+            plugin: r#"{"cluster": "spanferry_bridge", "service_name": "gateway"}"#.into(),
             direction: Direction::Inbound,
         }
     }
@@ -60,9 +62,8 @@ impl Envoy {
     pub async fn start(directory: &Path, setup: &Setup) -> Result<Envoy> {
         let listener = SocketAddr::from(([127, 0, 0, 1], ports::free()?));
         let admin = SocketAddr::from(([127, 0, 0, 1], ports::free()?));
-        let configuration = directory.join(format!("envoy-{}.json", listener.port()));
-        let settings = settings(setup, listener, admin)?;
-        std::fs::write(&configuration, serde_json::to_vec_pretty(&settings)?)?;
+        let configuration = directory.join(format!("envoy-{}.yaml", listener.port()));
+        std::fs::write(&configuration, settings(setup, listener, admin)?)?;
 
         let mut command = Command::new(parts::envoy()?);
         command.arg("--config-path").arg(&configuration).current_dir(directory);
@@ -88,8 +89,7 @@ impl Envoy {
         self.listener
     }
 
-    /// Every counter and gauge; the filter's are `wasmcustom.spanferry_…` in Envoy's words, and here
-    /// `envoy_wasmcustom_spanferry_…` or `spanferry_…` as Prometheus text has it.
+    /// Every counter and gauge; the filter's are `wasmcustom.spanferry_…`.
     pub async fn stats(&self) -> Result<Metrics> {
         let (_, body) = http::get(&format!("http://{}/stats", self.admin)).await?;
         // `name: value` becomes `name value`; histograms have no number there and are passed over.
@@ -98,7 +98,14 @@ impl Envoy {
 
     /// The filter's counter or gauge `spanferry_NAME`, 0 before its first value.
     pub async fn filter_stat(&self, name: &str) -> Result<u64> {
-        Ok(self.stats().await?.count(&format!("wasmcustom.spanferry_{name}")))
+        Ok(self.stats().await?.count(&format!("{PREFIX}{name}")))
+    }
+
+    /// Spans that the filter dropped, for whatever reason.
+    pub async fn dropped_spans(&self) -> Result<u64> {
+        let stats = self.stats().await?;
+        let reasons = ["buffer_full", "refused"];
+        Ok(reasons.map(|why| stats.count(&format!("{PREFIX}spans_dropped_{why}"))).iter().sum())
     }
 
     /// Envoy's log.
@@ -107,72 +114,66 @@ impl Envoy {
     }
 }
 
-/// The shared configuration with this test's ports, clusters and plugin.
-fn settings(setup: &Setup, listener: SocketAddr, admin: SocketAddr) -> Result<Value> {
-    let filter = parts::filter()?;
-    let wasm = json!({
-        "@type": "type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm",
-        "config": {
-            "name": "spanferry",
-            "root_id": "spanferry",
-            "failure_policy": "FAIL_OPEN",
-            "configuration": {
-                "@type": "type.googleapis.com/google.protobuf.StringValue",
-                "value": setup.plugin,
-            },
-            "vm_config": {
-                "vm_id": "spanferry",
-                "runtime": "envoy.wasm.runtime.v8",
-                "code": {"local": {"filename": filter.to_str().context("path of the filter")?}},
-            },
-        },
-    });
-    let manager = json!({
-        "@type": "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
-        "stat_prefix": "ingress",
-        "route_config": {"virtual_hosts": [{
-            "name": "all", "domains": ["*"],
-            "routes": [{"match": {"prefix": "/"}, "route": {"cluster": "sample"}}],
-        }]},
-        "http_filters": [
-            {"name": "spanferry", "typed_config": wasm},
-            {"name": "router", "typed_config": {
-                "@type": "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router"}},
-        ],
-    });
+/// The configuration that compose and the tests share, with this test's ports, clusters and plugin in it.
+fn settings(setup: &Setup, listener: SocketAddr, admin: SocketAddr) -> Result<String> {
+    let shared = include_str!("../../envoy/envoy.yaml");
+    // The file's comments name the strings that are rewritten; what counts stands below them.
+    let mut text: String = shared
+        .lines()
+        .filter(|line| !line.starts_with('#'))
+        .flat_map(|line| [line, "\n"])
+        .collect();
+    if setup.bridge.is_none() {
+        let begin = text.find(BRIDGE_CLUSTER).context("envoy.yaml: no cluster of the bridge")?;
+        text.truncate(begin);
+    }
+    let filter = parts::filter()?.display().to_string();
+    let plugin = format!("value: '{}'", setup.plugin.replace('\'', "''"));
     let direction = match setup.direction {
-        Direction::Inbound => "INBOUND",
-        Direction::Outbound => "OUTBOUND",
+        Direction::Inbound => "traffic_direction: INBOUND",
+        Direction::Outbound => "traffic_direction: OUTBOUND",
     };
-    let mut clusters = vec![cluster("sample", setup.upstream)];
-    clusters.extend(setup.bridge.map(|bridge| cluster("spanferry-bridge", bridge)));
-    Ok(json!({
-        "node": {"id": "gateway-1", "cluster": "gateway"},
-        "admin": {"address": socket(admin)},
-        "static_resources": {
-            "listeners": [{
-                "name": "http",
-                "traffic_direction": direction,
-                "address": socket(listener),
-                "filter_chains": [{"filters": [{
-                    "name": "envoy.filters.network.http_connection_manager", "typed_config": manager,
-                }]}],
-            }],
-            "clusters": clusters,
-        },
-    }))
+    let mut rewrites = vec![
+        ("address: 0.0.0.0, port_value: 10000", socket(listener)),
+        ("address: 0.0.0.0, port_value: 9901", socket(admin)),
+        ("address: sample, port_value: 8080", socket(setup.upstream)),
+        ("/etc/envoy/spanferry_filter.wasm", filter),
+        ("value: '{\"cluster\": \"spanferry_bridge\", \"service_name\": \"gateway\"}'", plugin),
+        ("traffic_direction: INBOUND", direction.to_owned()),
+    ];
+    if let Some(bridge) = setup.bridge {
+        rewrites.push(("address: bridge, port_value: 4318", socket(bridge)));
+    }
+    for (from, to) in rewrites {
+        let times = text.matches(from).count();
+        ensure!(times == 1, "envoy.yaml: `{from}` stands there {times} times, not once");
+        text = text.replace(from, &to);
+    }
+    Ok(text)
 }
 
-fn cluster(name: &str, address: SocketAddr) -> Value {
-    json!({
-        "name": name,
-        "type": "STATIC",
-        "connect_timeout": "1s",
-        "load_assignment": {"cluster_name": name, "endpoints": [{"lb_endpoints": [
-            {"endpoint": {"address": socket(address)}}]}]},
-    })
+fn socket(address: SocketAddr) -> String {
+    format!("address: {}, port_value: {}", address.ip(), address.port())
 }
 
-fn socket(address: SocketAddr) -> Value {
-    json!({"socket_address": {"address": address.ip(), "port_value": address.port()}})
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn setup() -> Setup {
+        Setup::new(([127, 0, 0, 1], 1).into(), ([127, 0, 0, 1], 2).into())
+    }
+
+    #[test]
+    fn the_plugin_of_the_tests_is_that_of_the_shared_configuration() {
+        let plugin = format!("value: '{}'", setup().plugin);
+        assert!(include_str!("../../envoy/envoy.yaml").contains(&plugin), "{plugin}");
+    }
+
+    #[test]
+    fn a_cluster_cut_out_by_the_tests_is_the_last() {
+        let shared = include_str!("../../envoy/envoy.yaml");
+        let cut = &shared[shared.find(BRIDGE_CLUSTER).unwrap()..];
+        assert_eq!(cut.matches("- name:").count(), 1);
+    }
 }

@@ -1,12 +1,13 @@
 //! Real Jaeger v2: OTLP in, its query API out. The same ports and the same storage after a restart.
 
+mod answer;
+
 use super::process::Process;
 use super::wait::eventually;
 use super::{http, parts, ports};
 use crate::traces::Seen;
 use ::http::StatusCode;
 use anyhow::{Context, Result, ensure};
-use serde::Deserialize;
 use serde_json::json;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
@@ -32,12 +33,18 @@ pub struct Jaeger {
     otlp_http: u16,
     query: u16,
     telemetry: u16,
+    topic: Option<Topic>,
     process: Option<Process>,
 }
 
+/// What an ingester reads.
+struct Topic {
+    brokers: String,
+    name: String,
+}
+
 impl Jaeger {
-    /// One that is not started yet, on free ports; configuration, log and data go to `directory`.
-    pub fn prepare(directory: &Path, storage: Storage) -> Result<Jaeger> {
+    fn prepare(directory: &Path, storage: Storage, topic: Option<Topic>) -> Result<Jaeger> {
         let directory = directory.join("jaeger");
         std::fs::create_dir_all(&directory)?;
         let jaeger = Jaeger {
@@ -47,15 +54,25 @@ impl Jaeger {
             otlp_http: ports::free()?,
             query: ports::free()?,
             telemetry: ports::free()?,
+            topic,
             process: None,
         };
         std::fs::write(jaeger.configuration(), jaeger.settings()?.to_string())?;
         Ok(jaeger)
     }
 
-    /// Prepares and starts one.
+    /// Starts one on free ports; its configuration, log and data go to `directory`.
     pub async fn start(directory: &Path, storage: Storage) -> Result<Jaeger> {
-        let mut jaeger = Jaeger::prepare(directory, storage)?;
+        let mut jaeger = Jaeger::prepare(directory, storage, None)?;
+        jaeger.restart().await?;
+        Ok(jaeger)
+    }
+
+    /// Starts one that reads OTLP protobuf from a Kafka topic too, as the OpenTelemetry Collector does: the receiver
+    /// is the collector's own.
+    pub async fn ingester(directory: &Path, brokers: &str, topic: &str) -> Result<Jaeger> {
+        let topic = Topic { brokers: brokers.into(), name: topic.into() };
+        let mut jaeger = Jaeger::prepare(directory, Storage::Memory, Some(topic))?;
         jaeger.restart().await?;
         Ok(jaeger)
     }
@@ -115,15 +132,14 @@ impl Jaeger {
             return Ok(Vec::new());
         }
         ensure!(status == StatusCode::OK, "{url}: {status}: {}", String::from_utf8_lossy(&body));
-        let answer: Answer = serde_json::from_slice(&body).with_context(|| url.clone())?;
-        answer.result.spans().with_context(|| url)
+        answer::spans(&body).with_context(|| url)
     }
 
     /// Spans that this process took in over OTLP since its start, repeats included.
     pub async fn received_spans(&self) -> Result<u64> {
         let url = format!("http://127.0.0.1:{}/metrics", self.telemetry);
         let (_, body) = http::get(&url).await?;
-        let metrics = super::spanferry::Metrics::parse(&String::from_utf8_lossy(&body));
+        let metrics = super::metrics::Metrics::parse(&String::from_utf8_lossy(&body));
         Ok(metrics.sum("otelcol_receiver_accepted_spans") as u64)
     }
 
@@ -144,11 +160,24 @@ impl Jaeger {
             }}),
         };
         let reader = json!({"pull": {"exporter": {"prometheus": {"host": "127.0.0.1", "port": self.telemetry}}}});
+        let mut receivers = json!({"otlp": {"protocols": {
+            "grpc": {"endpoint": at(self.otlp_grpc)}, "http": {"endpoint": at(self.otlp_http)},
+        }}});
+        let mut sources = vec!["otlp"];
+        if let Some(topic) = &self.topic {
+            sources.push("kafka");
+            receivers["kafka"] = json!({
+                "brokers": [topic.brokers],
+                "group_id": "ingester",
+                "initial_offset": "earliest",
+                "traces": {"topic": topic.name, "encoding": "otlp_proto"},
+            });
+        }
         Ok(json!({
             "service": {
                 "extensions": ["jaeger_storage", "jaeger_query"],
                 "pipelines": {"traces": {
-                    "receivers": ["otlp"], "processors": [], "exporters": ["jaeger_storage_exporter"],
+                    "receivers": sources, "processors": [], "exporters": ["jaeger_storage_exporter"],
                 }},
                 "telemetry": {"metrics": {"level": "normal", "readers": [reader]}, "logs": {"level": "warn"}},
             },
@@ -160,98 +189,8 @@ impl Jaeger {
                     "grpc": {"endpoint": at(ports::free()?)},
                 },
             },
-            "receivers": {"otlp": {"protocols": {
-                "grpc": {"endpoint": at(self.otlp_grpc)}, "http": {"endpoint": at(self.otlp_http)},
-            }}},
+            "receivers": receivers,
             "exporters": {"jaeger_storage_exporter": {"trace_storage": "spans"}},
         }))
-    }
-}
-
-#[derive(Deserialize)]
-struct Answer {
-    result: TracesData,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct TracesData {
-    #[serde(default)]
-    resource_spans: Vec<ResourceSpans>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct ResourceSpans {
-    #[serde(default)]
-    resource: Resource,
-    #[serde(default)]
-    scope_spans: Vec<ScopeSpans>,
-}
-
-#[derive(Default, Deserialize)]
-struct Resource {
-    #[serde(default)]
-    attributes: Vec<serde_json::Value>,
-}
-
-#[derive(Deserialize)]
-struct ScopeSpans {
-    #[serde(default)]
-    spans: Vec<Span>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Span {
-    span_id: String,
-    #[serde(default)]
-    parent_span_id: String,
-    #[serde(default)]
-    name: String,
-    start_time_unix_nano: String,
-    end_time_unix_nano: String,
-    #[serde(default)]
-    status: Status,
-}
-
-#[derive(Default, Deserialize)]
-struct Status {
-    #[serde(default)]
-    code: u8,
-}
-
-impl TracesData {
-    fn spans(self) -> Result<Vec<Seen>> {
-        let mut found = Vec::new();
-        for resource in self.resource_spans {
-            let service = resource.resource.service();
-            for span in resource.scope_spans.into_iter().flat_map(|scope| scope.spans) {
-                found.push(span.found(&service)?);
-            }
-        }
-        Ok(found)
-    }
-}
-
-impl Resource {
-    fn service(&self) -> String {
-        let name = self.attributes.iter().find(|pair| pair["key"] == "service.name");
-        let value = name.and_then(|pair| pair["value"]["stringValue"].as_str());
-        value.unwrap_or_default().to_owned()
-    }
-}
-
-impl Span {
-    fn found(self, service: &str) -> Result<Seen> {
-        let time = (self.start_time_unix_nano.parse()?, self.end_time_unix_nano.parse()?);
-        Ok(Seen {
-            span_id: self.span_id,
-            parent_id: self.parent_span_id,
-            name: self.name,
-            service: service.to_owned(),
-            time,
-            failed: self.status.code == 2,
-        })
     }
 }

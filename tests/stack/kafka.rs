@@ -75,6 +75,19 @@ impl Kafka {
         format!("127.0.0.1:{}", self.port)
     }
 
+    /// The first `count` records of a topic as Kafka's own console consumer shows them: key and value.
+    pub async fn consume(&self, topic: &str, count: u64) -> Result<Vec<(String, Vec<u8>)>> {
+        let bytes = "value.deserializer=org.apache.kafka.common.serialization.BytesDeserializer";
+        let mut command = self.tool("org.apache.kafka.tools.consumer.ConsoleConsumer", &[])?;
+        command.args(["--bootstrap-server", &self.address(), "--topic", topic, "--from-beginning"]);
+        command.args(["--property", "print.key=true", "--property", bytes]);
+        command.args(["--timeout-ms", "30000", "--max-messages", &count.to_string()]);
+        let done = tokio::process::Command::from(command).kill_on_drop(true).output().await?;
+        let shown = String::from_utf8(done.stdout).context("the console consumer's output")?;
+        let lines = shown.lines().filter_map(|line| line.split_once('\t'));
+        Ok(lines.map(|(key, value)| (key.to_owned(), unescaped(value))).collect())
+    }
+
     /// A Java class of Kafka's with its arguments; neither started nor waited for.
     pub fn tool(&self, class: &str, arguments: &[&str]) -> Result<Command> {
         let mut command = java()?;
@@ -104,4 +117,17 @@ fn properties(directory: &Path, port: u16) -> Result<String> {
         .replace("@DATA@", &directory.join("data").display().to_string())
         .replace("@CONTROLLER_PORT@", &ports::free()?.to_string())
         .replace("@PORT@", &port.to_string()))
+}
+
+/// Bytes as Kafka's `Bytes` prints them: printable ASCII as it is, the backslash and all else as `\xNN`.
+fn unescaped(text: &str) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let mut rest = text.as_bytes();
+    while let Some((first, after)) = rest.split_first() {
+        let code = after.strip_prefix(b"x").and_then(|digits| digits.get(..2));
+        let byte = code.and_then(|code| hex::decode(code).ok()).filter(|_| *first == b'\\');
+        rest = if byte.is_some() { &after[3..] } else { after };
+        bytes.push(byte.map_or(*first, |byte| byte[0]));
+    }
+    bytes
 }

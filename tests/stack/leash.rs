@@ -23,7 +23,7 @@ while read -r verb what; do
 " ;;
   esac
 done
-for group in $groups; do kill -9 -- "-$group"; done 2>/dev/null
+for group in $groups; do kill -9 "-$group"; done 2>/dev/null
 printf %s "$directories" | while read -r directory; do rm -rf -- "$directory"; done
 "#;
 
@@ -51,4 +51,31 @@ fn tell(line: &str) -> Result<()> {
     }
     let pipe = leash.as_mut().context("sh without a pipe")?;
     pipe.write_all(line.as_bytes()).context("the shell that holds the leash is gone")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The script alone, with a pipe of the test's own: closing it stands for the end of this process.
+    #[test]
+    fn what_is_tied_ends_with_the_pipe_and_what_is_untied_does_not() {
+        let mut shell =
+            Command::new("sh").args(["-c", SCRIPT]).stdin(Stdio::piped()).spawn().unwrap();
+        let sleep = || Command::new("sleep").arg("100").process_group(0).spawn().unwrap();
+        let (mut tied, mut untied) = (sleep(), sleep());
+        let directory = tempfile::tempdir().unwrap().keep();
+        let mut pipe = shell.stdin.take().unwrap();
+        writeln!(pipe, "+ {}\n+ {}\n- {}", untied.id(), tied.id(), untied.id()).unwrap();
+        writeln!(pipe, "d {}", directory.display()).unwrap();
+
+        drop(pipe);
+        assert!(shell.wait().unwrap().success());
+
+        assert!(!tied.wait().unwrap().success());
+        assert!(!directory.exists());
+        assert!(untied.try_wait().unwrap().is_none());
+        untied.kill().unwrap();
+        untied.wait().unwrap();
+    }
 }

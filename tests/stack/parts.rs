@@ -33,10 +33,10 @@ pub fn kafka_libs() -> Result<PathBuf> {
     find("Kafka", "KAFKA_LIBS", cache().join("kafka/4.1.0/libs"), "tests/parts/kafka/fetch")
 }
 
-/// The filter's wasm file: `$SPANFERRY_FILTER`, else where the build puts it.
+/// The filter's wasm file: `$SPANFERRY_FILTER_WASM`, else where the build puts it.
 pub fn filter() -> Result<PathBuf> {
-    let built = target().join("wasm32-unknown-unknown/wasm/spanferry_filter.wasm");
-    find("the filter", "SPANFERRY_FILTER", built, "make filter")
+    let built = target().join("filter/spanferry_filter.wasm");
+    find("the filter", "SPANFERRY_FILTER_WASM", built, "tests/parts/build-filter")
 }
 
 /// The binary `spanferry`: `$SPANFERRY_BIN`, else the one beside this executable.

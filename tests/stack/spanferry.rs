@@ -1,5 +1,6 @@
 //! The real `spanferry` binary in its roles, on free ports, with its metrics as numbers.
 
+use super::metrics::Metrics;
 use super::process::Process;
 use super::wait::eventually;
 use super::{http, parts};
@@ -25,24 +26,28 @@ pub struct Spanferry {
 }
 
 impl Spanferry {
-    /// `spanferry bridge` on free ports.
-    pub async fn bridge(directory: &Path, log: &str) -> Result<Spanferry> {
-        let listen = ["--listen-http", FREE, "--listen-grpc", FREE, "--admin", FREE];
-        Spanferry::start("bridge", directory, &[&["bridge", "--log", log], &listen[..]].concat())
-            .await
+    /// `spanferry bridge` on free ports, with more flags.
+    pub async fn bridge(directory: &Path, log: &str, more: &[&str]) -> Result<Spanferry> {
+        let arguments = [&["bridge", "--log", log], &LISTEN[..], more].concat();
+        Spanferry::start("bridge", directory, &arguments).await
     }
 
-    /// `spanferry forward` under a name of its own (for its log file).
-    pub async fn forward(name: &str, directory: &Path, log: &str, to: &str) -> Result<Spanferry> {
-        let arguments = ["forward", "--log", log, "--to", to, "--admin", FREE];
+    /// `spanferry forward` under a name of its own (for its log file), with more flags.
+    pub async fn forward(
+        name: &str,
+        directory: &Path,
+        log: &str,
+        to: &str,
+        more: &[&str],
+    ) -> Result<Spanferry> {
+        let arguments = [&["forward", "--log", log, "--to", to, "--admin", FREE], more].concat();
         Spanferry::start(name, directory, &arguments).await
     }
 
-    /// `spanferry all-in-one` with its data in `directory`.
-    pub async fn all_in_one(directory: &Path, to: &str) -> Result<Spanferry> {
+    /// `spanferry all-in-one` with its data in `directory`, with more flags.
+    pub async fn all_in_one(directory: &Path, to: &str, more: &[&str]) -> Result<Spanferry> {
         let data = directory.join("spanferry-data").display().to_string();
-        let listen = ["--listen-http", FREE, "--listen-grpc", FREE, "--admin", FREE];
-        let arguments = [&["all-in-one", "--data", &data, "--to", to], &listen[..]].concat();
+        let arguments = [&["all-in-one", "--data", &data, "--to", to], &LISTEN[..], more].concat();
         Spanferry::start("all-in-one", directory, &arguments).await
     }
 
@@ -166,10 +171,18 @@ impl Spanferry {
 }
 
 const FREE: &str = "127.0.0.1:0";
+const LISTEN: [&str; 6] = ["--listen-http", FREE, "--listen-grpc", FREE, "--admin", FREE];
 
 fn spawn(name: &str, directory: &Path, arguments: &[String]) -> Result<Process> {
     let mut command = Command::new(parts::spanferry()?);
     command.args(arguments).current_dir(directory);
+    // Flags only: what the caller's environment says to a spanferry of its own is not for this one.
+    for (key, _) in std::env::vars_os() {
+        let name = key.to_string_lossy();
+        if ["SPANFERRY_", "KAFKA_", "JAEGER_"].iter().any(|prefix| name.starts_with(prefix)) {
+            command.env_remove(&key);
+        }
+    }
     Process::start(name, &mut command, directory)
 }
 
@@ -180,47 +193,9 @@ fn addresses(line: &str) -> Option<HashMap<String, SocketAddr>> {
     pairs.map(|(key, value)| Some((key.to_owned(), value.parse().ok()?))).collect()
 }
 
-/// Prometheus text as numbers: one for each series, its name with its labels.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Metrics(HashMap<String, f64>);
-
-impl Metrics {
-    /// Reads Prometheus' text format; lines that are none are passed over.
-    pub fn parse(text: &str) -> Metrics {
-        let lines = text.lines().filter(|line| !line.starts_with('#'));
-        let pairs = lines.filter_map(|line| {
-            let (series, value) = line.trim().rsplit_once(' ')?;
-            Some((series.to_owned(), value.parse().ok()?))
-        });
-        Metrics(pairs.collect())
-    }
-
-    /// The sum over all series of this name; `_total` may be left out. 0 when there is none.
-    pub fn sum(&self, name: &str) -> f64 {
-        let of_this_name = self.0.iter().filter(|(series, _)| {
-            let own = series.split('{').next().unwrap_or_default();
-            own == name || own.strip_suffix("_total") == Some(name)
-        });
-        of_this_name.map(|(_, value)| value).sum()
-    }
-
-    /// The sum as a whole number.
-    pub fn count(&self, name: &str) -> u64 {
-        self.sum(name) as u64
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_metric_is_summed_over_its_labels() {
-        let text = "# HELP a b\na_total{p=\"0\"} 3\na_total{p=\"1\"} 4\nab_total 9\n# EOF\n";
-        assert_eq!(Metrics::parse(text).count("a_total"), 7);
-        assert_eq!(Metrics::parse(text).count("a"), 7);
-        assert_eq!(Metrics::parse(text).count("c"), 0);
-    }
 
     #[test]
     fn the_listening_line_gives_the_addresses() {

@@ -1,0 +1,46 @@
+//! Prometheus text as numbers.
+
+use std::collections::HashMap;
+
+/// One number for each series, its name with its labels.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Metrics(HashMap<String, f64>);
+
+impl Metrics {
+    /// Reads Prometheus' text format; lines that are none are passed over.
+    pub fn parse(text: &str) -> Metrics {
+        let lines = text.lines().filter(|line| !line.starts_with('#'));
+        let pairs = lines.filter_map(|line| {
+            let (series, value) = line.trim().rsplit_once(' ')?;
+            Some((series.to_owned(), value.parse().ok()?))
+        });
+        Metrics(pairs.collect())
+    }
+
+    /// The sum over all series of this name; `_total` may be left out. 0 when there is none.
+    pub fn sum(&self, name: &str) -> f64 {
+        let of_this_name = self.0.iter().filter(|(series, _)| {
+            let own = series.split('{').next().unwrap_or_default();
+            own == name || own.strip_suffix("_total") == Some(name)
+        });
+        of_this_name.map(|(_, value)| value).sum()
+    }
+
+    /// The sum as a whole number.
+    pub fn count(&self, name: &str) -> u64 {
+        self.sum(name) as u64
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_metric_is_summed_over_its_labels() {
+        let text = "# HELP a b\na_total{p=\"0\"} 3\na_total{p=\"1\"} 4\nab_total 9\n# EOF\n";
+        assert_eq!(Metrics::parse(text).count("a_total"), 7);
+        assert_eq!(Metrics::parse(text).count("a"), 7);
+        assert_eq!(Metrics::parse(text).count("c"), 0);
+    }
+}
