@@ -116,8 +116,13 @@ impl Metrics {
         own
     }
 
-    /// Spans acknowledged in this process.
+    /// Spans acknowledged in this process, those that went to the dead letters included.
     pub fn accepted_spans(&self) -> u64 {
         self.accepted_spans.get()
+    }
+
+    /// Spans that went to the dead letters.
+    pub fn dead_lettered_spans(&self) -> u64 {
+        self.dead_lettered_spans.get()
     }
 }

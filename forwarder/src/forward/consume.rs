@@ -197,21 +197,20 @@ impl Consumer {
     }
 
     async fn commit(&mut self) {
-        self.show();
         let commits = self.commits_of(|_| true);
-        if commits.is_empty() {
-            return;
-        }
-        match self.reader.commit(commits.clone()).await {
-            Ok(()) => {
-                self.metrics.commits.inc();
+        if !commits.is_empty() {
+            match self.reader.commit(commits.clone()).await {
+                Ok(()) => {
+                    self.metrics.commits.inc();
+                }
+                Err(error) => {
+                    self.metrics.commit_failed.inc();
+                    tracing::warn!(%error, "offsets are not committed; tried again");
+                    self.put_back(commits);
+                }
             }
-            Err(error) => {
-                self.metrics.commit_failed.inc();
-                tracing::warn!(%error, "offsets are not committed; tried again");
-                self.put_back(commits);
-            }
         }
+        self.show();
     }
 
     fn commits_of(&mut self, wanted: impl Fn(u32) -> bool) -> Vec<Commit> {
