@@ -199,8 +199,10 @@ async fn a_topics_own_limit_holds_when_it_is_the_smaller_one() {
     log.partitions().await.unwrap();
     let error = log.append(vec![text(0, "x".repeat(20_001))]).err().unwrap();
     assert!(matches!(error, AppendError::TooLarge { limit: 20_000, .. }), "{error}");
-    let noise: Vec<u8> = std::iter::repeat_with(rand::random).take(20_000).collect();
-    let record = Record { value: noise.into(), ..Record::default() };
+    // The largest that is taken, and that no compression makes smaller, is stored.
+    let noise: Vec<u8> = std::iter::repeat_with(rand::random).take(19_910).collect();
+    let headers = vec![("h".to_string(), Bytes::new()); 90];
+    let record = Record { key: None, headers, value: noise.into() };
     store(&log, vec![Placed { partition: 0, record }]).await;
 }
 

@@ -8,8 +8,14 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// What a record may be larger on the wire than its key, headers and value: the batch's header (61 bytes), the
-/// record's own, and about 90 headers' lengths.
+/// record's own (36), and the lengths of `FRAMED_HEADERS`.
 pub(super) const FRAMING_BYTES: usize = 1024;
+/// So many headers are within `FRAMING_BYTES`; each of those beyond counts `HEADER_BYTES` of the record's size.
+pub(super) const FRAMED_HEADERS: usize = 90;
+/// What librdkafka reckons for the two lengths of a header.
+pub(super) const HEADER_BYTES: usize = 10;
+/// The largest request that librdkafka can be set to send.
+pub(super) const REQUEST_BYTES: usize = 1_000_000_000;
 
 /// Properties that are not the user's to set, and what to use instead or why.
 const RESERVED: &[(&[&str], &str)] = &[
@@ -89,7 +95,7 @@ impl Cluster {
 
     /// For a producer of records up to `record_bytes` that holds up to `queue_bytes`.
     pub(super) fn producer(&self, record_bytes: usize, queue_bytes: usize) -> ClientConfig {
-        let request = record_bytes.saturating_add(FRAMING_BYTES).clamp(1_000, 1_000_000_000);
+        let request = record_bytes.saturating_add(FRAMING_BYTES).clamp(1_000, REQUEST_BYTES);
         // A batch of many records may never outgrow what the broker takes for one.
         let batch = request.min(1_000_000);
         // Ours is the bound that holds: librdkafka's stands well above it.
@@ -118,7 +124,7 @@ impl Cluster {
             ("partition.assignment.strategy", "cooperative-sticky"),
             ("fetch.message.max.bytes", &of_a_partition.to_string()),
             // The default of 1 s would stall a reader whose bound is small.
-            ("fetch.queue.backoff.ms", "20"),
+            ("fetch.queue.backoff.ms", "50"),
             ("topic.metadata.refresh.interval.ms", "30000"),
         ]);
         config

@@ -14,7 +14,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
-use tracing::{debug, warn};
+use tracing::debug;
 
 pub(super) type MemberConsumer = BaseConsumer<Member>;
 
@@ -81,7 +81,8 @@ fn set_paused(consumer: &MemberConsumer, member: &Member, paused: bool) {
             debug!(topic = member.topic, paused, "fetching");
             member.paused.store(paused, Ordering::Release);
         }
-        Err(error) => warn!(topic = member.topic, paused, %error, "could not pause or resume"),
+        // Tried again at the next turn.
+        Err(error) => debug!(topic = member.topic, paused, %error, "could not pause or resume"),
     }
 }
 

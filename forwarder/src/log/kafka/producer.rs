@@ -4,7 +4,7 @@
 //! caller who numbers its records learns of the break in the order of its own calls, and starts a new numbering.
 
 use super::acknowledge::{Slot, pending};
-use super::cluster::Cluster;
+use super::cluster::{Cluster, FRAMED_HEADERS, HEADER_BYTES};
 use super::queue::Queue;
 use super::reach::Reach;
 use super::topic::Topic;
@@ -75,14 +75,15 @@ impl Producer {
         let limit = self.topic.record_bytes();
         let mut bytes = 0;
         for Placed { partition, record } in records {
-            let size = record.size();
+            let unframed = record.headers.len().saturating_sub(FRAMED_HEADERS) * HEADER_BYTES;
+            let size = record.size() + unframed;
             if size > limit {
                 return Err(AppendError::TooLarge { topic: self.topic.name().into(), size, limit });
             }
             if *partition >= partitions {
                 return Err(self.failed(format!("no partition {partition} among {partitions}")));
             }
-            bytes += size;
+            bytes += record.size();
         }
         Ok(bytes)
     }

@@ -174,6 +174,22 @@ async fn a_partition_that_the_topic_has_not_got_takes_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_headers_are_refused_before_librdkafka_would_break_the_producer() {
+    let (_mock, log) = mock().await;
+    let limit = LogSettings::default().topic.max_record_bytes;
+    let record = |headers: usize| {
+        let value = vec![0; limit - headers].into();
+        let headers = vec![("h".to_string(), Default::default()); headers];
+        vec![Placed { partition: 0, record: Record { key: None, headers, value } }]
+    };
+    for headers in [91, 1_000] {
+        let error = log.append(record(headers)).err().expect("refused");
+        assert!(matches!(error, AppendError::TooLarge { .. }), "{headers}: {error}");
+    }
+    assert_eq!(in_time(log.append(record(90)).unwrap()).await, Ok(vec![0]));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_reader_closes_while_kafka_is_away() {
     let (mock, log) = mock().await;
     in_time(append(&log, 0, "r")).await.unwrap();

@@ -4,7 +4,7 @@
 //! change its partition while older records of it are still on their way. Partitions that are added to the topic later
 //! are read, and written to after the next start.
 
-use super::cluster::{Cluster, FRAMING_BYTES, refused};
+use super::cluster::{Cluster, FRAMING_BYTES, REQUEST_BYTES, refused};
 use crate::log::{LogError, Retention, TopicSettings};
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
 use rdkafka::client::DefaultClientContext;
@@ -57,7 +57,8 @@ impl Topic {
 
     /// The largest record, in bytes of key, headers and value.
     pub(super) fn record_bytes(&self) -> usize {
-        self.known.get().map_or(self.settings.max_record_bytes, |known| known.record_bytes)
+        let limit = self.known.get().map(|known| known.record_bytes);
+        limit.unwrap_or(self.settings.max_record_bytes).min(REQUEST_BYTES - FRAMING_BYTES)
     }
 
     /// The number of partitions: asked for once, within 5 s; `LogError::Unavailable` when no broker answers.
