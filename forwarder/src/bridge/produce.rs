@@ -93,7 +93,11 @@ impl Writer {
             next.place(&part, Stamp { part: i as u32 + 1, ..stamp.clone() }, partitions)
         };
         let placed = good.into_iter().enumerate().map(number).collect();
-        let acknowledged = self.log.append(placed)?;
+        let appended = self.log.append(placed);
+        if let Err(AppendError::Failed { .. }) = &appended {
+            *state = State::new();
+        }
+        let acknowledged = appended?;
         let writer = next.id;
         *state = next;
         Ok(Appended { acknowledged, records, dead_letters, writer })

@@ -59,6 +59,11 @@ pub async fn run(
     consumer.run(shutdown).await
 }
 
+/// The next event; without room for records, the next that is none: a revocation must be answered all the same.
+async fn next(reader: &mut dyn Reader, has_room: bool) -> Result<Event, LogError> {
+    if has_room { reader.next().await } else { reader.next_change().await }
+}
+
 /// A partition that is ours.
 struct Partition {
     epoch: u64,
@@ -95,7 +100,7 @@ impl Consumer {
                 () = shutdown.cancelled() => break,
                 Some(done) = self.in_flight.join_next() => self.done(done),
                 _ = tick.tick() => self.commit().await,
-                event = self.reader.next(), if has_room => self.event(event?).await,
+                event = next(&mut *self.reader, has_room) => self.event(event?).await,
             }
             self.hand_out();
         }

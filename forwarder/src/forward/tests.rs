@@ -235,6 +235,19 @@ async fn revoked_partitions_finish_what_is_in_flight_and_say_where_they_are() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_revocation_is_answered_although_there_is_no_room_for_records() {
+    let rig = Rig::start(Settings { max_held_bytes: 1, ..single() });
+    rig.fake.is_away.send_replace(true);
+    rig.log.assign(0);
+    rig.log.tell_records(0, 0, ["a"].map(value));
+    rig.log.tell_records(0, 1, ["b"].map(value));
+    rig.until("it is full", |rig| rig.metrics.held_bytes.get() > 0).await;
+    let (done, answer) = oneshot::channel();
+    rig.log.tell(Event::Revoked(Revocation { partitions: vec![0], done }));
+    assert_eq!(answer.await.unwrap(), []);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_revocation_does_not_wait_for_a_destination_that_is_away() {
     let rig = Rig::start(single());
     rig.fake.is_away.send_replace(true);

@@ -4,8 +4,9 @@
 use super::*;
 use bytes::Bytes;
 use futures_util::FutureExt;
+use std::collections::VecDeque;
 use std::sync::Mutex;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, watch};
 
 /// What the double does with an append.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,21 +30,42 @@ pub struct Double {
     mood: watch::Sender<Mood>,
     records: Mutex<Vec<Placed>>,
     reader: Mutex<Option<ScriptedReader>>,
-    events: mpsc::UnboundedSender<Event>,
+    events: Arc<Events>,
     commits: Arc<Mutex<Vec<Commit>>>,
 }
 
+#[derive(Default)]
+struct Events {
+    waiting: Mutex<VecDeque<Event>>,
+    more: Notify,
+}
+
+impl Events {
+    async fn take(&self, wanted: impl Fn(&Event) -> bool) -> Event {
+        loop {
+            let more = self.more.notified();
+            {
+                let mut waiting = self.waiting.lock().unwrap();
+                if let Some(at) = waiting.iter().position(&wanted) {
+                    return waiting.remove(at).unwrap();
+                }
+            }
+            more.await;
+        }
+    }
+}
+
 struct ScriptedReader {
-    events: mpsc::UnboundedReceiver<Event>,
+    events: Arc<Events>,
     commits: Arc<Mutex<Vec<Commit>>>,
 }
 
 impl Double {
     /// An empty log.
     pub fn new(topic: &str, partitions: u32) -> Arc<Self> {
-        let (events, receiver) = mpsc::unbounded_channel();
+        let events = Arc::new(Events::default());
         let commits = Arc::new(Mutex::new(Vec::new()));
-        let reader = ScriptedReader { events: receiver, commits: commits.clone() };
+        let reader = ScriptedReader { events: events.clone(), commits: commits.clone() };
         Arc::new(Self {
             topic: topic.into(),
             partitions,
@@ -67,7 +89,8 @@ impl Double {
 
     /// Has the reader tell this.
     pub fn tell(&self, event: Event) {
-        self.events.send(event).unwrap();
+        self.events.waiting.lock().unwrap().push_back(event);
+        self.events.more.notify_one();
     }
 
     /// Has the reader tell of a partition and of records in it, with offsets from `first`.
@@ -159,10 +182,11 @@ impl Log for Double {
 #[async_trait]
 impl Reader for ScriptedReader {
     async fn next(&mut self) -> Result<Event, LogError> {
-        match self.events.recv().await {
-            Some(event) => Ok(event),
-            None => std::future::pending().await,
-        }
+        Ok(self.events.take(|_| true).await)
+    }
+
+    async fn next_change(&mut self) -> Result<Event, LogError> {
+        Ok(self.events.take(|event| !matches!(event, Event::Records(_))).await)
     }
 
     async fn commit(&mut self, commits: Vec<Commit>) -> Result<(), LogError> {

@@ -43,7 +43,9 @@ pub trait Log: Send + Sync + 'static {
     async fn partitions(&self) -> Result<u32, LogError>;
 
     /// Takes the records in, in the order given, before it returns: two calls that follow each other keep their
-    /// order in each partition. All are taken or none. The queue is bounded in bytes: `AppendError::Full`.
+    /// order in each partition. All are taken or none. The queue is bounded in bytes: `AppendError::Full`. It wants an
+    /// answer of `partitions` first. After `AppendError::Failed`, from here or from an acknowledgement, whoever
+    /// numbers records begins anew: what was behind the failed record may be stored or not.
     fn append(&self, records: Vec<Placed>) -> Result<Acknowledgement, AppendError>;
 
     /// Records and bytes taken and not yet acknowledged.
@@ -75,6 +77,9 @@ pub trait Reader: Send {
     /// The next event, waiting for it. Cancel safe: a dropped call loses no record. Trouble that the reader gets over
     /// by itself (broker away, rebalance) is logged and waited out, not returned.
     async fn next(&mut self) -> Result<Event, LogError>;
+
+    /// As `next`, but without records: for a caller that has no room for more and must still hear of a revocation.
+    async fn next_change(&mut self) -> Result<Event, LogError>;
 
     /// Stores the group's committed offsets. Only for partitions that are assigned; others are skipped.
     async fn commit(&mut self, commits: Vec<Commit>) -> Result<(), LogError>;

@@ -148,6 +148,14 @@ impl Reader for DirectoryReader {
         }
     }
 
+    async fn next_change(&mut self) -> Result<Event, LogError> {
+        match self.assigned.take() {
+            Some(assigned) => Ok(Event::Assigned(assigned)),
+            // A directory's partitions never go elsewhere.
+            None => std::future::pending().await,
+        }
+    }
+
     async fn commit(&mut self, commits: Vec<Commit>) -> Result<(), LogError> {
         let Membership { topic, group, .. } = &self.membership;
         let commits = topic.check(group, commits)?;

@@ -110,22 +110,38 @@ impl Fetched {
 
     /// The next event; cancel safe, for one caller at a time.
     pub(super) async fn next(&self) -> Result<Event, LogError> {
+        self.wait_for(Self::take).await
+    }
+
+    /// The next event that is not records; cancel safe, for one caller at a time.
+    pub(super) async fn next_change(&self) -> Result<Event, LogError> {
+        self.wait_for(|fetched| fetched.take_change(&mut fetched.lock())).await
+    }
+
+    async fn wait_for(
+        &self,
+        take: impl Fn(&Self) -> Option<Result<Event, LogError>>,
+    ) -> Result<Event, LogError> {
         loop {
             let readable = self.readable.notified();
-            if let Some(event) = self.take() {
+            if let Some(event) = take(self) {
                 return event;
             }
             readable.await;
         }
     }
 
-    fn take(&self) -> Option<Result<Event, LogError>> {
-        let mut inner = self.lock();
+    fn take_change(&self, inner: &mut Inner) -> Option<Result<Event, LogError>> {
         if let Some(event) = inner.events.pop_front() {
             return Some(Ok(event));
         }
-        if let Some(error) = &inner.failed {
-            return Some(Err(error.clone()));
+        inner.failed.clone().map(Err)
+    }
+
+    fn take(&self) -> Option<Result<Event, LogError>> {
+        let mut inner = self.lock();
+        if let Some(change) = self.take_change(&mut inner) {
+            return Some(change);
         }
         let batch = inner.batches.pop_front()?;
         inner.bytes = inner.bytes.saturating_sub(batch.bytes);

@@ -140,6 +140,10 @@ impl Reader for KafkaReader {
         self.fetched.next().await
     }
 
+    async fn next_change(&mut self) -> Result<Event, LogError> {
+        self.fetched.next_change().await
+    }
+
     async fn commit(&mut self, mut commits: Vec<Commit>) -> Result<(), LogError> {
         if let Err(error) = self.settle().await {
             if self.committing.is_some() {
