@@ -4,10 +4,13 @@ use crate::acts::Acts;
 use crate::cast::Cast;
 use crate::screen::{Ink, Screen};
 use anyhow::Result;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How long the destination may take to show what it took.
 const SHOW: Duration = Duration::from_secs(20);
+/// How long the forwarder may take to commit what is delivered.
+const SETTLE: Duration = Duration::from_secs(15);
+const LOOK: Duration = Duration::from_millis(100);
 
 /// Asks the destination for every trace, writes the sum, and says whether it holds.
 pub async fn close(screen: &Screen, cast: &Cast, acts: &Acts) -> Result<bool> {
@@ -17,7 +20,7 @@ pub async fn close(screen: &Screen, cast: &Cast, acts: &Acts) -> Result<bool> {
     let counted = cast.product.counted().await?;
     let sample = cast.sample.spans().await?;
     let dropped_by_filter = cast.envoy.dropped_spans().await?;
-    let lag = cast.product.lag().await?;
+    let lag = settled_lag(cast).await?;
 
     let lost = counted.accepted.saturating_sub(counted.delivered + counted.dead_lettered);
     let sum =
@@ -44,6 +47,18 @@ pub async fn close(screen: &Screen, cast: &Cast, acts: &Acts) -> Result<bool> {
     screen.line(&verdict(screen, sum_holds, &screen.ink(Ink::Bold, &sum)));
     screen.line("");
     Ok(sum_holds && held_whole && answered)
+}
+
+/// The lag when it is 0, or after a while: offsets are committed a moment after the delivery.
+async fn settled_lag(cast: &Cast) -> Result<u64> {
+    let deadline = Instant::now() + SETTLE;
+    loop {
+        let lag = cast.product.lag().await?;
+        if lag == 0 || Instant::now() > deadline {
+            return Ok(lag);
+        }
+        tokio::time::sleep(LOOK).await;
+    }
 }
 
 fn verdict(screen: &Screen, good: bool, text: &str) -> String {
