@@ -186,6 +186,9 @@ async fn json_becomes_protobuf_and_is_answered_in_json() {
     assert_eq!((answer.status, &body["code"]), (400, &3.into()));
 }
 
+/// Headers, body; the status, and what the message names.
+type BadRequest<'a> = (Vec<(&'a str, &'a str)>, Vec<u8>, u16, &'a str);
+
 #[tokio::test]
 async fn bad_requests_get_a_final_status_that_names_the_fault() {
     let rig = Rig::start(Settings { max_request_bytes: 10_000, ..Settings::default() }).await;
@@ -193,7 +196,7 @@ async fn bad_requests_get_a_final_status_that_names_the_fault() {
     let truncated = good[..good.len() - 1].to_vec();
     let bomb = zstd::encode_all(&vec![0; 10_001][..], 0).unwrap();
     let gzip = ("content-encoding", "gzip");
-    let cases: Vec<(Vec<(&str, &str)>, Vec<u8>, u16, &str)> = vec![
+    let cases: Vec<BadRequest> = vec![
         (vec![PROTOBUF], truncated, 400, "truncated"),
         (vec![PROTOBUF], b"hello, world".to_vec(), 400, "ExportTraceServiceRequest"),
         (vec![PROTOBUF], vec![0x12, 0], 400, "without resource_spans"),

@@ -1,9 +1,9 @@
 //! `spanferry all-in-one`: bridge, a log in a directory and forwarder in one process; nothing else is needed.
 
 use super::RoleError;
-use super::open::LogReachable;
 use super::open::{
-    announce, bridge_settings, destination, forward_settings, listen, logs, serve_admin,
+    LogReachable, Logs, announce, bridge_settings, destination, forward_settings, listen, logs,
+    serve_admin,
 };
 use crate::admin::Admin;
 use crate::args::AllInOneArgs;
@@ -22,7 +22,8 @@ pub async fn all_in_one(args: AllInOneArgs) -> Result<(), RoleError> {
     let location = location(&args)?;
     let destination = destination(&args.send)?;
     let settings = args.log.settings(&location);
-    let (log, dead_letters) = logs(&location, &settings, args.send.dead_letter_topic.as_deref())?;
+    let Logs { log, dead_letters } =
+        logs(&location, &settings, args.send.dead_letter_topic.as_deref())?;
     let http = listen("listen-http", args.receive.listen_http).await?;
     let grpc = listen("listen-grpc", args.receive.listen_grpc).await?;
     let admin = listen("admin", args.process.admin).await?;

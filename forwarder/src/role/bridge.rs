@@ -1,7 +1,7 @@
 //! `spanferry bridge`: OTLP in, records into the log.
 
 use super::RoleError;
-use super::open::{LogReachable, announce, bridge_settings, listen, logs, serve_admin};
+use super::open::{LogReachable, Logs, announce, bridge_settings, listen, logs, serve_admin};
 use crate::admin::Admin;
 use crate::args::BridgeArgs;
 use crate::bridge::{Listeners, Metrics, run};
@@ -14,7 +14,7 @@ pub async fn bridge(args: BridgeArgs) -> Result<(), RoleError> {
     let stop =
         shutdown::on_signals().map_err(|source| RoleError::Process { what: "signals", source })?;
     let location = args.log.location()?;
-    let (log, dead_letters) = logs(&location, &args.log.settings(&location), None)?;
+    let Logs { log, dead_letters } = logs(&location, &args.log.settings(&location), None)?;
     let http = listen("listen-http", args.receive.listen_http).await?;
     let grpc = listen("listen-grpc", args.receive.listen_grpc).await?;
     let admin = listen("admin", args.process.admin).await?;

@@ -1,7 +1,7 @@
 //! `spanferry forward`: records out of the log, into the destination.
 
 use super::RoleError;
-use super::open::{announce, destination, forward_settings, listen, logs, serve_admin};
+use super::open::{Logs, announce, destination, forward_settings, listen, logs, serve_admin};
 use crate::admin::{Admin, AlwaysReady};
 use crate::args::ForwardArgs;
 use crate::forward::{Metrics, run};
@@ -16,7 +16,8 @@ pub async fn forward(args: ForwardArgs) -> Result<(), RoleError> {
     let location = args.log.location()?;
     let destination = destination(&args.send)?;
     let settings = args.log.settings(&location);
-    let (log, dead_letters) = logs(&location, &settings, args.send.dead_letter_topic.as_deref())?;
+    let Logs { log, dead_letters } =
+        logs(&location, &settings, args.send.dead_letter_topic.as_deref())?;
     let admin = listen("admin", args.process.admin).await?;
     announce(&[("admin", &admin)]);
     let mut registry = Registry::default();

@@ -5,7 +5,7 @@ use crate::admin::{self, Admin, Ready};
 use crate::args::{ArgsError, SendArgs};
 use crate::bridge;
 use crate::forward::{self, Destination, Export};
-use crate::log::{Log, LogLocation, LogSettings};
+use crate::log::{Log, LogLocation, LogSettings, TopicSettings};
 use async_trait::async_trait;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -26,18 +26,25 @@ pub fn announce(listeners: &[(&str, &TcpListener)]) {
     println!("spanferry: listening{}", listeners.iter().map(place).collect::<String>());
 }
 
-/// The log and, beside it, the log of its dead letters.
+/// The log, and beside it the log of its dead letters.
+pub struct Logs {
+    /// Where records wait.
+    pub log: Arc<dyn Log>,
+    /// Where those are kept that are never taken.
+    pub dead_letters: Arc<dyn Log>,
+}
+
+/// Opens both; dead letters are few, so a topic of theirs that we create has one partition.
 pub fn logs(
     location: &LogLocation,
     settings: &LogSettings,
     dead_letters: Option<&str>,
-) -> Result<(Arc<dyn Log>, Arc<dyn Log>), RoleError> {
+) -> Result<Logs, RoleError> {
     let log = crate::log::open(location, settings)?;
     let default = format!("{}.dlq", location.topic());
-    let mut topic = settings.topic.clone();
-    topic.partitions = 1;
+    let topic = TopicSettings { partitions: 1, ..settings.topic.clone() };
     let dead_letters = log.sibling(dead_letters.unwrap_or(&default), &topic)?;
-    Ok((log, dead_letters))
+    Ok(Logs { log, dead_letters })
 }
 
 /// The destination, connected when it is needed.
@@ -86,7 +93,6 @@ pub fn bridge_settings(
         retry_after: args.retry_after,
         max_record_bytes,
         drain_timeout: process.drain_timeout,
-        ..bridge::Settings::default()
     }
 }
 
