@@ -1,8 +1,9 @@
 //! A directory that is opened: its lock, its database, its writer's thread, its topics.
 
+use super::queue::Queue;
 use super::store::{self, OpenDatabase, Store, open_file};
 use super::topic::Topic;
-use super::writer::{self, Queue};
+use super::writer;
 use crate::log::{LogError, LogSettings, TopicSettings};
 use std::collections::BTreeMap;
 use std::fmt;

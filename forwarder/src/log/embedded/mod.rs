@@ -1,10 +1,11 @@
 //! The log in a directory: one process, fsync before acknowledgement, the readers' positions beside the records.
 //!
 //! Files, bottom up: `block` (bytes of records) → `store` (tables) → `topic` (what is known of it in memory) →
-//! `retention` (what may go) → `writer` (the one thread that writes) → `reader`, `directory` (open and lock).
+//! `retention` (what may go) → `queue` (what waits) → `writer` (the one thread that writes) → `reader`, `directory` (open and lock).
 
 mod block;
 mod directory;
+mod queue;
 mod reader;
 mod retention;
 mod store;
@@ -28,11 +29,11 @@ use super::{
 };
 use async_trait::async_trait;
 use directory::{Directory, Surroundings};
+use queue::Item;
 use std::path::Path;
 use std::sync::Arc;
 use tokio::sync::oneshot;
 use topic::Topic;
-use writer::Item;
 
 /// Opens `topic` in the directory, which is made when it is missing and locked to this process.
 pub fn open(path: &Path, topic: &str, settings: &LogSettings) -> Result<Arc<dyn Log>, LogError> {

@@ -2,9 +2,9 @@
 
 use super::block;
 use super::directory::{Directory, Shared};
+use super::queue::commit_item;
 use super::store::{Fault, describe};
 use super::topic::Topic;
-use super::writer::commit_item;
 use crate::log::{Assignment, Commit, Event, LogError, PartitionLag, Reader, StoredRecord};
 use async_trait::async_trait;
 use bytes::Bytes;

@@ -266,9 +266,10 @@ async fn a_full_disk_fails_what_waits_and_the_log_goes_on_when_there_is_room() {
         drop(log);
         let log = held.open().unwrap();
         let (mut reader, _) = join(&log, "b").await;
+        // What the one known group had committed went with its commit; the other partition's holds its block.
         let values: Vec<_> =
-            read(&mut reader, 3).await.into_iter().map(|r| r.record.value).collect();
-        assert_eq!(values, ["before", "after", "after"]);
+            read(&mut reader, 2).await.into_iter().map(|r| r.record.value).collect();
+        assert_eq!(values, ["after", "after"]);
     }
 }
 
@@ -302,11 +303,17 @@ async fn a_reader_waits_out_a_disk_that_cannot_be_read() {
     let log = held.open().unwrap();
     let (mut reader, _) = join(&log, "a").await;
     held.hands.disk(Disk::FailsToRead);
-    assert!(timeout(Duration::from_millis(700), reader.next()).await.is_err(), "it waits");
+    // What the database has in memory still comes; then it waits.
+    let mut early = 0;
+    while let Ok(event) = timeout(Duration::from_millis(700), reader.next()).await {
+        let Event::Records(records) = event.unwrap() else { panic!("no records") };
+        early += records.len();
+    }
+    assert!(early < 20, "it never waited");
     held.hands.disk(Disk::Works);
     // The database is shut since the failed read; the writer opens it anew.
     let _ = store(&log, vec![record(1, "next")]).await.unwrap();
-    read(&mut reader, 21).await;
+    read(&mut reader, 21 - early).await;
 }
 
 #[tokio::test]
