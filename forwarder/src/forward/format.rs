@@ -4,7 +4,6 @@ use crate::log::Record;
 use crate::otlp::count::count_spans;
 use crate::otlp::{json, plain};
 use bytes::Bytes;
-use serde::Deserialize;
 use thiserror::Error;
 
 /// How a record was written.
@@ -34,13 +33,6 @@ pub struct Payload {
 #[error("not understood: {0}")]
 pub struct FormatError(String);
 
-/// Which of the JSON forms an object is.
-#[derive(Deserialize)]
-struct Shape {
-    #[serde(alias = "resource_spans", rename = "resourceSpans")]
-    resource_spans: Option<serde::de::IgnoredAny>,
-}
-
 /// Reads a record.
 pub fn read(record: &Record) -> Result<Payload, FormatError> {
     let value = &record.value;
@@ -59,8 +51,8 @@ fn looks_like_json(value: &[u8]) -> bool {
 
 fn read_json(record: &Record) -> Result<(Format, Bytes), FormatError> {
     let not_json = |error: serde_json::Error| FormatError(format!("not JSON: {error}"));
-    let shape: Shape = serde_json::from_slice(&record.value).map_err(not_json)?;
-    if shape.resource_spans.is_some() {
+    let object = serde_json::from_slice(&record.value).map_err(not_json)?;
+    if json::is_request(&object) {
         let value =
             json::to_protobuf(&record.value).map_err(|error| FormatError(error.to_string()))?;
         return Ok((Format::Json, value));
