@@ -1,5 +1,6 @@
 //! The bridge's numbers, declared where they are counted.
 
+use super::refusal::Refusal;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -51,6 +52,10 @@ impl Metrics {
             queue_bytes: Gauge::default(),
             acknowledge_seconds: Histogram::new(exponential_buckets(0.001, 2.0, 14)),
         };
+        // A counter that is there from the start shows its first step.
+        for reason in Refusal::WORDS {
+            drop(own.refused_requests.get_or_create(&Because { reason }));
+        }
         registry.register(
             "traces_sent",
             "Records acknowledged by the log",

@@ -89,6 +89,18 @@ impl From<JsonError> for Refusal {
 }
 
 impl Refusal {
+    /// Every word for the metrics.
+    pub const WORDS: [&str; 8] = [
+        "bad_data",
+        "bad_compression",
+        "unsupported",
+        "too_large",
+        "incomplete",
+        "busy",
+        "log_away",
+        "not_acknowledged",
+    ];
+
     /// Whether the same batch may be accepted later.
     pub fn is_retryable(&self) -> bool {
         matches!(self, Self::Busy { .. } | Self::LogAway(_) | Self::NotAcknowledged(_))

@@ -5,7 +5,7 @@ use super::deliver::{Deliverer, Item, Origin};
 use super::export::Export;
 use super::format;
 use super::gate::Gate;
-use super::metrics::{As, Metrics, OfPartition};
+use super::metrics::{As, Metrics};
 use super::settings::Settings;
 use super::window::Window;
 use crate::log::{Assignment, Commit, Event, Log, LogError, Reader, Revocation, StoredRecord};
@@ -284,7 +284,7 @@ impl Consumer {
         self.drop_queued(partitions);
         for partition in partitions {
             self.partitions.remove(partition);
-            self.metrics.lag.remove(&OfPartition { partition: *partition });
+            self.metrics.forget_lag(*partition);
         }
     }
 
@@ -292,7 +292,7 @@ impl Consumer {
     fn show(&self) {
         for lag in self.reader.lag() {
             let behind = (lag.end - lag.committed).max(0);
-            self.metrics.lag.get_or_create(&OfPartition { partition: lag.partition }).set(behind);
+            self.metrics.set_lag(lag.partition, behind);
         }
         let windows = self.partitions.values().map(|state| &state.window);
         let oldest = windows.clone().filter_map(Window::oldest_ms).min();

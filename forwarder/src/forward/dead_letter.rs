@@ -27,7 +27,11 @@ pub enum Fault {
 }
 
 impl Fault {
-    fn word(self) -> &'static str {
+    /// Each of them.
+    pub const ALL: [Self; 3] = [Self::NotUnderstood, Self::Refused, Self::Partial];
+
+    /// The metric's label.
+    pub fn word(self) -> &'static str {
         match self {
             Self::NotUnderstood => "not_understood",
             Self::Refused => "refused",

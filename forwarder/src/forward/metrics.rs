@@ -1,5 +1,6 @@
 //! The forwarder's numbers, declared where they are counted.
 
+use super::dead_letter::Fault;
 use super::format::Format;
 use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder};
 use prometheus_client::metrics::counter::Counter;
@@ -53,7 +54,7 @@ pub struct Metrics {
     pub dead_lettered_spans: Counter,
     pub dead_lettered_records: Family<Because, Counter>,
     pub read_records: Family<As, Counter>,
-    pub lag: Family<OfPartition, Gauge>,
+    lag: Family<OfPartition, Gauge>,
     pub in_flight_requests: Gauge,
     pub held_bytes: Gauge,
     pub window_records: Gauge,
@@ -75,6 +76,10 @@ impl Metrics {
     pub fn register(registry: &mut Registry) -> Self {
         let own = Self::default();
         own.destination_up.set(1);
+        // A counter that is there from the start shows its first step.
+        for reason in Fault::ALL.map(Fault::word) {
+            drop(own.dead_lettered_records.get_or_create(&Because { reason }));
+        }
         own.delivered_ms.store(now_ms(), Ordering::Relaxed);
         registry.register("traces_processed", "Records delivered", own.delivered_records.clone());
         let registry = registry.sub_registry_with_prefix("spanferry");
@@ -149,6 +154,16 @@ impl Metrics {
             own.since_delivery_seconds.clone(),
         );
         own
+    }
+
+    /// Shows how far a partition is behind, in records.
+    pub fn set_lag(&self, partition: u32, records: i64) {
+        self.lag.get_or_create(&OfPartition { partition }).set(records);
+    }
+
+    /// Shows a partition no more: it is another forwarder's.
+    pub fn forget_lag(&self, partition: u32) {
+        self.lag.remove(&OfPartition { partition });
     }
 
     /// Brings the ages up to now.
