@@ -7,6 +7,7 @@ mod harness;
 mod normal;
 mod one_trace;
 mod outage;
+mod oversize;
 mod parts;
 mod rig;
 mod shutdown;
@@ -21,6 +22,7 @@ fn main() -> std::process::ExitCode {
         forwarders::tests(),
         bridge_away::tests(),
         unchanged::tests(),
+        oversize::tests(),
         all_in_one::tests(),
         shutdown::tests(),
     ];

@@ -7,7 +7,7 @@ use super::repeats::{Accepted, Identity, Pending, Repeats, Sender};
 use super::room::{Room, Taken};
 use super::settings::Settings;
 use crate::log::{Log, LogError};
-use crate::otlp::split::split;
+use crate::otlp::split::split as divide;
 use bytes::Bytes;
 use futures_util::FutureExt;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -40,8 +40,7 @@ impl Intake {
         settings: Settings,
         metrics: Arc<Metrics>,
     ) -> Self {
-        let writer =
-            Writer::new(log.clone(), dead_letters, settings.max_record_bytes, metrics.clone());
+        let writer = Writer::new(log.clone(), dead_letters, metrics.clone());
         let room = Room::new(settings.max_bytes_in_flight, metrics.bytes_in_flight.clone());
         Self {
             log,
@@ -107,7 +106,8 @@ impl Intake {
         sender: &Sender,
         taken: Taken,
     ) -> Result<Pending, Refusal> {
-        let split = split(body, self.writer.max_value_bytes())?;
+        let mut limit = self.writer.max_value_bytes();
+        let mut split = divide(body, limit)?;
         let spans = split.traces.iter().map(|part| u64::from(part.spans)).sum();
         let accepted = Accepted { spans, rejected_spans: split.rejected_spans };
         self.metrics.rejected_spans.inc_by(accepted.rejected_spans);
@@ -121,7 +121,13 @@ impl Intake {
             return Err(Refusal::LogAway("earlier batches wait for their acknowledgement".into()));
         }
         let partitions = self.partitions().await?;
-        let appended = self.writer.append(split.traces, sender, partitions, now_ms())?;
+        if self.writer.max_value_bytes() < limit {
+            // With its first answer the log has said that it takes less than was configured.
+            limit = self.writer.max_value_bytes();
+            split = divide(body, limit)?;
+        }
+        self.writer.prepare(&split.traces, limit).await?;
+        let appended = self.writer.append(split.traces, limit, sender, partitions, now_ms())?;
         let (writer, metrics, start) = (self.writer.clone(), self.metrics.clone(), Instant::now());
         let pending = async move {
             let records = appended.records;

@@ -3,7 +3,7 @@
 use super::metrics::Metrics;
 use super::repeats::Sender;
 use crate::ledger::{STAMP_HEADER, Stamp};
-use crate::log::{Acknowledgement, AppendError, Log, Placed, Record, partition_of};
+use crate::log::{Acknowledgement, AppendError, Log, LogError, Placed, Record, partition_of};
 use crate::otlp::split::TracePart;
 use bytes::Bytes;
 use prost::Message;
@@ -17,7 +17,6 @@ const RECORD_OVERHEAD: usize = 512;
 pub struct Writer {
     log: Arc<dyn Log>,
     dead_letters: Arc<dyn Log>,
-    max_value_bytes: usize,
     metrics: Arc<Metrics>,
     state: Mutex<State>,
 }
@@ -47,36 +46,38 @@ pub struct Appended {
 }
 
 impl Writer {
-    /// A writer for `log`, with records of at most `max_record_bytes`.
-    pub fn new(
-        log: Arc<dyn Log>,
-        dead_letters: Arc<dyn Log>,
-        max_record_bytes: usize,
-        metrics: Arc<Metrics>,
-    ) -> Self {
-        let max_value_bytes = max_record_bytes.saturating_sub(RECORD_OVERHEAD).max(1);
-        let state = Mutex::new(State::new());
-        Self { log, dead_letters, max_value_bytes, metrics, state }
+    /// A writer for `log`.
+    pub fn new(log: Arc<dyn Log>, dead_letters: Arc<dyn Log>, metrics: Arc<Metrics>) -> Self {
+        Self { log, dead_letters, metrics, state: Mutex::new(State::new()) }
     }
 
     /// The largest value of a record, bytes.
     pub fn max_value_bytes(&self) -> usize {
-        self.max_value_bytes
+        self.log.max_record_bytes().saturating_sub(RECORD_OVERHEAD).max(1)
     }
 
-    /// Appends the parts of one batch, all or none.
+    /// Asks for what `append` needs to know of the dead letters' topic, if one of the parts will go there.
+    pub async fn prepare(&self, parts: &[TracePart], limit: usize) -> Result<(), LogError> {
+        if parts.iter().any(|part| part.value.len() > limit) {
+            self.dead_letters.partitions().await?;
+        }
+        Ok(())
+    }
+
+    /// Appends the parts of one batch, all or none; those above `limit` bytes as dead letters.
     pub fn append(
         &self,
         parts: Vec<TracePart>,
+        limit: usize,
         sender: &Sender,
         partitions: u32,
         now_ms: u64,
     ) -> Result<Appended, AppendError> {
         let of = parts.len() as u32;
         let (good, too_large): (Vec<_>, Vec<_>) =
-            parts.into_iter().partition(|part| part.value.len() <= self.max_value_bytes);
-        let dead_letters =
-            too_large.iter().map(|part| self.dead_letter(part)).collect::<Result<_, _>>()?;
+            parts.into_iter().partition(|part| part.value.len() <= limit);
+        let letter = |part| self.dead_letter(part, limit);
+        let dead_letters = too_large.iter().map(letter).collect::<Result<_, _>>()?;
         let stamp = Stamp {
             source: sender.source.to_vec(),
             sequence: sender.sequence,
@@ -112,11 +113,11 @@ impl Writer {
     }
 
     /// A span that fits in no record: kept with its reason, so the batch need not fail for it.
-    fn dead_letter(&self, part: &TracePart) -> Result<Acknowledgement, AppendError> {
+    fn dead_letter(&self, part: &TracePart, limit: usize) -> Result<Acknowledgement, AppendError> {
         let reason = format!(
             "a span of {} bytes is above the limit of a record ({} bytes)",
             part.value.len(),
-            self.max_value_bytes
+            limit
         );
         let headers = vec![
             ("spanferry.dlq.reason".to_owned(), Bytes::from(reason)),

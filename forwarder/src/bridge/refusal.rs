@@ -49,6 +49,9 @@ pub enum Refusal {
         /// The limit in bytes.
         limit: usize,
     },
+    /// A span for which there is no place at all.
+    #[error("a span is too large for a record and for a dead letter: {0}")]
+    SpanTooLarge(String),
     /// The body did not come.
     #[error("the body did not arrive: {0}")]
     Incomplete(String),
@@ -72,7 +75,10 @@ pub enum Refusal {
 
 impl From<AppendError> for Refusal {
     fn from(error: AppendError) -> Self {
-        Self::LogAway(error.to_string())
+        match error {
+            AppendError::TooLarge { .. } => Self::SpanTooLarge(error.to_string()),
+            _ => Self::LogAway(error.to_string()),
+        }
     }
 }
 
@@ -112,7 +118,7 @@ impl Refusal {
             Self::Busy { .. } => StatusCode::TOO_MANY_REQUESTS,
             Self::LogAway(_) | Self::NotAcknowledged(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::ContentType(_) | Self::ContentEncoding(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::TooLarge { .. } | Self::SpanTooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Incomplete(_) => StatusCode::REQUEST_TIMEOUT,
             _ => StatusCode::BAD_REQUEST,
         }
@@ -136,7 +142,7 @@ impl Refusal {
             }
             Self::Compression { .. } => "bad_compression",
             Self::ContentType(_) | Self::ContentEncoding(_) => "unsupported",
-            Self::TooLarge { .. } => "too_large",
+            Self::TooLarge { .. } | Self::SpanTooLarge(_) => "too_large",
             Self::Incomplete(_) => "incomplete",
             Self::Busy { .. } => "busy",
             Self::LogAway(_) => "log_away",

@@ -20,6 +20,9 @@ use tokio_util::sync::CancellationToken;
 /// After a failed accept (too many open files), so that it is no busy loop.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
+/// A connection that is silent for so long is closed, or asked whether it lives; longer than senders' pauses.
+const IDLE: Duration = Duration::from_secs(75);
+
 /// Where the bridge listens; bound by the caller.
 #[derive(Debug)]
 pub struct Listeners {
@@ -120,9 +123,8 @@ impl Door {
     fn connect(&self, stream: TcpStream, place: tokio::sync::OwnedSemaphorePermit) {
         let _ = stream.set_nodelay(true);
         let mut builder = auto::Builder::new(TokioExecutor::new());
-        let read_timeout = self.intake.settings.read_timeout;
-        builder.http1().timer(TokioTimer::new()).header_read_timeout(read_timeout);
-        builder.http2().timer(TokioTimer::new()).keep_alive_interval(Some(read_timeout));
+        builder.http1().timer(TokioTimer::new()).header_read_timeout(IDLE);
+        builder.http2().timer(TokioTimer::new()).keep_alive_interval(Some(IDLE));
         let service = TowerToHyperService::new(self.app.clone());
         let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();
         let watched = self.graceful.watch(connection);

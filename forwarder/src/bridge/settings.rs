@@ -17,8 +17,6 @@ pub struct Settings {
     pub read_timeout: Duration,
     /// What a sender is told to wait before it comes again.
     pub retry_after: Duration,
-    /// The log's largest record, bytes.
-    pub max_record_bytes: usize,
     /// How long requests in progress may take at the end.
     pub drain_timeout: Duration,
 }
@@ -32,7 +30,6 @@ impl Default for Settings {
             ack_timeout: Duration::from_secs(5),
             read_timeout: Duration::from_secs(10),
             retry_after: Duration::from_secs(1),
-            max_record_bytes: 1_000_000,
             drain_timeout: Duration::from_secs(10),
         }
     }

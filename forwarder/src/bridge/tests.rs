@@ -62,7 +62,11 @@ impl Answer {
 
 impl Rig {
     async fn start(settings: Settings) -> Self {
-        let (log, letters) = (Double::new("traces", 8), Double::new("traces.dlq", 1));
+        Self::start_on(settings, Double::new("traces", 8)).await
+    }
+
+    async fn start_on(settings: Settings, log: Arc<Double>) -> Self {
+        let letters = Double::new("traces.dlq", 1);
         let metrics =
             Arc::new(Metrics::register(&mut prometheus_client::registry::Registry::default()));
         let http = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -373,7 +377,7 @@ async fn grpc_is_answered_as_otlp_has_it() {
 
 #[tokio::test]
 async fn a_span_too_large_for_a_record_is_dead_lettered_before_the_200_and_the_rest_is_written() {
-    let rig = Rig::start(Settings { max_record_bytes: 1512, ..Settings::default() }).await;
+    let rig = Rig::start_on(Settings::default(), Double::with_limit("traces", 8, 1512)).await;
     let mut message = ExportTraceServiceRequest::decode(&request(&[1, 1, 2])[..]).unwrap();
     message.resource_spans[0].scope_spans[0].spans[1].name = "x".repeat(2_000);
     assert_eq!(rig.post(&[PROTOBUF], message.encode_to_vec()).await.status, 200);

@@ -23,6 +23,9 @@ pub enum ForwardError {
     /// The log failed for good.
     #[error(transparent)]
     Log(#[from] LogError),
+    /// A fault of ours. Its records are not committed, so the next start delivers them.
+    #[error("a delivery ended before its time ({0}); start again: nothing of it is committed")]
+    Delivery(#[from] tokio::task::JoinError),
 }
 
 /// Forwards until `shutdown`: then finishes what is in flight (not what waits for a destination that is away), commits
@@ -98,7 +101,7 @@ impl Consumer {
             let has_room = self.held_bytes < self.settings.max_held_bytes;
             tokio::select! {
                 () = shutdown.cancelled() => break,
-                Some(done) = self.in_flight.join_next() => self.done(done),
+                Some(done) = self.in_flight.join_next() => self.done(done?),
                 _ = tick.tick() => self.commit().await,
                 event = next(&mut *self.reader, has_room) => self.event(event?).await,
             }
@@ -181,15 +184,7 @@ impl Consumer {
         batch
     }
 
-    fn done(&mut self, done: Result<Done, tokio::task::JoinError>) {
-        let done = match done {
-            Ok(done) => done,
-            Err(error) => {
-                // Its offsets stay uncommitted: the records come again after the next assignment.
-                tracing::error!(%error, "a delivery ended before its time");
-                return;
-            }
-        };
+    fn done(&mut self, done: Done) {
         self.held_bytes = self.held_bytes.saturating_sub(done.bytes);
         for origin in done.origins {
             if let Some(partition) = self.partitions.get_mut(&origin.partition)
@@ -262,8 +257,8 @@ impl Consumer {
                 return;
             }
             match timeout_at(deadline, self.in_flight.join_next()).await {
-                Ok(Some(done)) => self.done(done),
-                Ok(None) | Err(_) => return,
+                Ok(Some(Ok(done))) => self.done(done),
+                Ok(Some(Err(_)) | None) | Err(_) => return,
             }
         }
     }

@@ -27,6 +27,7 @@ pub enum Mood {
 pub struct Double {
     topic: String,
     partitions: u32,
+    max_record_bytes: usize,
     mood: watch::Sender<Mood>,
     records: Mutex<Vec<Placed>>,
     reader: Mutex<Option<ScriptedReader>>,
@@ -63,12 +64,18 @@ struct ScriptedReader {
 impl Double {
     /// An empty log.
     pub fn new(topic: &str, partitions: u32) -> Arc<Self> {
+        Self::with_limit(topic, partitions, 1_000_000)
+    }
+
+    /// An empty log with a limit for a record, in bytes.
+    pub fn with_limit(topic: &str, partitions: u32, max_record_bytes: usize) -> Arc<Self> {
         let events = Arc::new(Events::default());
         let commits = Arc::new(Mutex::new(Vec::new()));
         let reader = ScriptedReader { events: events.clone(), commits: commits.clone() };
         Arc::new(Self {
             topic: topic.into(),
             partitions,
+            max_record_bytes,
             mood: watch::Sender::new(Mood::Good),
             records: Mutex::default(),
             reader: Mutex::new(Some(reader)),
@@ -140,6 +147,10 @@ impl Log for Double {
             }
             _ => Ok(self.partitions),
         }
+    }
+
+    fn max_record_bytes(&self) -> usize {
+        self.max_record_bytes
     }
 
     fn append(&self, records: Vec<Placed>) -> Result<Acknowledgement, AppendError> {

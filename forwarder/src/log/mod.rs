@@ -42,6 +42,10 @@ pub trait Log: Send + Sync + 'static {
     /// creates the topic when it is missing and the settings allow it.
     async fn partitions(&self) -> Result<u32, LogError>;
 
+    /// The largest record, in bytes of key, headers and value: as configured, or less once the log has said so
+    /// (with its answer to `partitions`).
+    fn max_record_bytes(&self) -> usize;
+
     /// Takes the records in, in the order given, before it returns: two calls that follow each other keep their
     /// order in each partition. All are taken or none. The queue is bounded in bytes: `AppendError::Full`. It wants an
     /// answer of `partitions` first. After `AppendError::Failed`, from here or from an acknowledgement, whoever

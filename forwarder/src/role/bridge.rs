@@ -29,9 +29,12 @@ pub async fn bridge(args: BridgeArgs) -> Result<(), RoleError> {
         admin_stop,
     );
     tracing::info!(log = %location, "bridge started");
-    let settings = bridge_settings(&args.receive, &args.process, args.log.max_record_bytes);
+    let settings = bridge_settings(&args.receive, &args.process);
     let listeners = Listeners { http: Some(http), grpc: Some(grpc) };
-    run(listeners, log, dead_letters, settings, metrics, stop).await?;
+    // What is left unacknowledged was promised to nobody: no reason for a bad exit status.
+    if let Err(left) = run(listeners, log, dead_letters, settings, metrics, stop).await {
+        tracing::warn!(%left, "ending all the same");
+    }
     tracing::info!("bridge ended");
     Ok(())
 }

@@ -12,7 +12,6 @@ pub use forward::forward;
 pub use health::health;
 
 use crate::args::ArgsError;
-use crate::bridge::BridgeError;
 use crate::forward::ForwardError;
 use crate::log::LogError;
 use std::net::SocketAddr;
@@ -37,9 +36,6 @@ pub enum RoleError {
     /// The log.
     #[error("log: {0}")]
     Log(#[from] LogError),
-    /// The bridge.
-    #[error("bridge: {0}")]
-    Bridge(#[from] BridgeError),
     /// The forwarder.
     #[error("forwarder: {0}")]
     Forward(#[from] ForwardError),

@@ -34,7 +34,11 @@ pub struct Logs {
     pub dead_letters: Arc<dyn Log>,
 }
 
-/// Opens both; dead letters are few, so a topic of theirs that we create has one partition.
+/// The largest dead letter: a span as large as a request of the bridge may be by default, and what comes with it.
+const DEAD_LETTER_BYTES: usize = 20 << 20;
+
+/// Opens both. Dead letters are few, so a topic of theirs that we create has one partition; and some of them are there for
+/// their size.
 pub fn logs(
     location: &LogLocation,
     settings: &LogSettings,
@@ -42,7 +46,8 @@ pub fn logs(
 ) -> Result<Logs, RoleError> {
     let log = crate::log::open(location, settings)?;
     let default = format!("{}.dlq", location.topic());
-    let topic = TopicSettings { partitions: 1, ..settings.topic.clone() };
+    let max_record_bytes = settings.topic.max_record_bytes.max(DEAD_LETTER_BYTES);
+    let topic = TopicSettings { partitions: 1, max_record_bytes, ..settings.topic.clone() };
     let dead_letters = log.sibling(dead_letters.unwrap_or(&default), &topic)?;
     Ok(Logs { log, dead_letters })
 }
@@ -82,7 +87,6 @@ impl Ready for LogReachable {
 pub fn bridge_settings(
     args: &crate::args::ReceiveArgs,
     process: &crate::args::ProcessArgs,
-    max_record_bytes: usize,
 ) -> bridge::Settings {
     bridge::Settings {
         max_request_bytes: args.max_request_bytes,
@@ -91,7 +95,6 @@ pub fn bridge_settings(
         ack_timeout: args.ack_timeout,
         read_timeout: args.read_timeout,
         retry_after: args.retry_after,
-        max_record_bytes,
         drain_timeout: process.drain_timeout,
     }
 }

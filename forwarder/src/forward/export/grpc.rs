@@ -67,7 +67,9 @@ impl Export for Grpc {
 /// and until then the records wait.
 fn of_status(status: &Status) -> Outcome {
     let reason = format!("gRPC {:?}: {}", status.code(), status.message());
-    let too_large = status.message().contains("larger than max");
+    // grpc-go's words, and tonic's.
+    let too_large =
+        ["larger than max", "too large"].iter().any(|words| status.message().contains(words));
     match status.code() {
         Code::InvalidArgument => Outcome::Refused { reason },
         Code::ResourceExhausted | Code::OutOfRange if too_large => Outcome::Refused { reason },

@@ -80,6 +80,10 @@ impl Log for EmbeddedLog {
         Ok(self.topic.partitions)
     }
 
+    fn max_record_bytes(&self) -> usize {
+        self.topic.settings.max_record_bytes
+    }
+
     fn append(&self, records: Vec<Placed>) -> Result<Acknowledgement, AppendError> {
         self.directory.shared.queue.append(&self.topic, records)
     }

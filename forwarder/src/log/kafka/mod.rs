@@ -67,6 +67,10 @@ impl Log for KafkaLog {
         self.topic.partitions().await
     }
 
+    fn max_record_bytes(&self) -> usize {
+        self.topic.record_bytes()
+    }
+
     fn append(&self, records: Vec<Placed>) -> Result<Acknowledgement, AppendError> {
         self.producer.append(records)
     }
