@@ -5,6 +5,7 @@ pub mod count;
 pub mod json;
 pub mod plain;
 pub mod rpc_status;
+pub mod service;
 pub mod split;
 pub mod wire;
 

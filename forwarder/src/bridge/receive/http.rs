@@ -1,6 +1,6 @@
 //! OTLP/HTTP (OTLP specification, "OTLP/HTTP"): protobuf and JSON, answered in kind.
 
-use super::{body, sender};
+use super::{body, sender, success};
 use crate::bridge::intake::Intake;
 use crate::bridge::refusal::Refusal;
 use crate::bridge::repeats::Accepted;
@@ -10,9 +10,7 @@ use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
-use opentelemetry_proto::tonic::collector::trace::v1::{
-    ExportTracePartialSuccess, ExportTraceServiceResponse,
-};
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceResponse;
 use prost::Message;
 use std::sync::Arc;
 
@@ -78,17 +76,6 @@ pub async fn not_found(request: Request) -> Response {
             .into_http::<axum::body::Body>();
     }
     (StatusCode::NOT_FOUND, "expected /v1/traces\n").into_response()
-}
-
-fn success(accepted: &Accepted) -> ExportTraceServiceResponse {
-    let partial = |rejected: u64| ExportTracePartialSuccess {
-        rejected_spans: rejected as i64,
-        error_message: format!(
-            "{rejected} spans have no trace_id of 16 bytes that are not all zero"
-        ),
-    };
-    let rejected = Some(accepted.rejected_spans).filter(|rejected| *rejected > 0);
-    ExportTraceServiceResponse { partial_success: rejected.map(partial) }
 }
 
 fn refuse(intake: &Intake, kind: Kind, refusal: &Refusal) -> Response {

@@ -3,18 +3,16 @@
 use super::{Export, ExportSettings, Outcome, Request, of_success, with_sources};
 use crate::forward::destination::Destination;
 use crate::otlp::rpc_status::RpcStatus;
+use crate::otlp::service::{EXPORT, RawCodec};
 use async_trait::async_trait;
-use bytes::{Buf, BufMut, Bytes};
+use bytes::Bytes;
 use http::uri::PathAndQuery;
 use prost::Message;
 use std::time::Duration;
 use tonic::client::Grpc as Client;
-use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
 use tonic::transport::{Channel, ClientTlsConfig, Endpoint};
 use tonic::{Code, Status};
 
-const EXPORT: PathAndQuery =
-    PathAndQuery::from_static("/opentelemetry.proto.collector.trace.v1.TraceService/Export");
 /// A destination that vanished without a word is noticed by this.
 const KEEP_ALIVE: Duration = Duration::from_secs(10);
 
@@ -45,7 +43,7 @@ impl Grpc {
         let mut client = Client::new(self.channel.clone());
         client.ready().await.map_err(|error| Status::unavailable(with_sources(&error)))?;
         let request = tonic::Request::new(chunks);
-        Ok(client.unary(request, EXPORT, RawCodec).await?.into_inner())
+        Ok(client.unary(request, PathAndQuery::from_static(EXPORT), RawCodec).await?.into_inner())
     }
 }
 
@@ -77,44 +75,6 @@ fn of_status(status: &Status) -> Outcome {
             let after = RpcStatus::decode(status.details()).ok().and_then(|s| s.retry_after());
             Outcome::Retry { after, reason }
         }
-    }
-}
-
-/// Bytes in, bytes out: nothing is decoded.
-struct RawCodec;
-
-impl Codec for RawCodec {
-    type Encode = Vec<Bytes>;
-    type Decode = Bytes;
-    type Encoder = Self;
-    type Decoder = Self;
-
-    fn encoder(&mut self) -> Self {
-        Self
-    }
-
-    fn decoder(&mut self) -> Self {
-        Self
-    }
-}
-
-impl Encoder for RawCodec {
-    type Item = Vec<Bytes>;
-    type Error = Status;
-
-    fn encode(&mut self, chunks: Vec<Bytes>, out: &mut EncodeBuf<'_>) -> Result<(), Status> {
-        out.reserve(chunks.iter().map(Bytes::len).sum());
-        chunks.into_iter().for_each(|chunk| out.put(chunk));
-        Ok(())
-    }
-}
-
-impl Decoder for RawCodec {
-    type Item = Bytes;
-    type Error = Status;
-
-    fn decode(&mut self, body: &mut DecodeBuf<'_>) -> Result<Option<Bytes>, Status> {
-        Ok(Some(body.copy_to_bytes(body.remaining())))
     }
 }
 
