@@ -1,14 +1,17 @@
 //! The loop: read, hand out batches, mark what is delivered, commit the unbroken prefix. Commit is the last step.
 
+use super::ahead;
 use super::dead_letter::DeadLetters;
 use super::deliver::{Deliverer, Item, Origin};
 use super::export::Export;
 use super::format;
 use super::gate::Gate;
 use super::metrics::{As, Metrics};
+use super::partition::{Fresh, Partition};
 use super::settings::Settings;
 use super::window::Window;
 use crate::log::{Assignment, Commit, Event, Log, LogError, Reader, Revocation, StoredRecord};
+use crate::otlp::count::count_spans;
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -65,14 +68,6 @@ pub async fn run(
 /// The next event; without room for records, the next that is none: a revocation must be answered all the same.
 async fn next(reader: &mut dyn Reader, has_room: bool) -> Result<Event, LogError> {
     if has_room { reader.next().await } else { reader.next_change().await }
-}
-
-/// A partition that is ours.
-struct Partition {
-    epoch: u64,
-    window: Window,
-    /// To be committed with the next tick.
-    commit: Option<i64>,
 }
 
 /// Records of one request, done.
@@ -137,15 +132,28 @@ impl Consumer {
                 "retention overrun: the log dropped what was not forwarded"
             );
         }
-        let state = Partition { epoch: self.epoch, window: Window::default(), commit: None };
+        let delivered = committed.map(|offset| ahead::decode(offset, &assignment.metadata));
+        let state = Partition::new(self.epoch, delivered.unwrap_or_default());
         self.partitions.insert(partition, state);
     }
 
     fn read(&mut self, stored: StoredRecord) {
         let Some(partition) = self.partitions.get_mut(&stored.partition) else { return };
-        partition.window.read(stored.offset, stored.timestamp_ms);
-        let origin =
-            Origin { partition: stored.partition, epoch: partition.epoch, offset: stored.offset };
+        match partition.read(&stored) {
+            Fresh::New => {}
+            Fresh::Repeat => {
+                // Accepted twice, so it must be taken out of the sum once.
+                let spans = count_spans(&stored.record.value).unwrap_or(0);
+                self.metrics.suppressed_spans.inc_by(spans);
+                self.metrics.suppressed_records.inc();
+                return;
+            }
+            Fresh::Delivered => {
+                self.metrics.suppressed_records.inc();
+                return;
+            }
+        }
+        let origin = partition.origin(&stored);
         let payload = format::read(&stored.record).map_err(|error| error.to_string());
         if let Ok(payload) = &payload {
             self.metrics.read_records.get_or_create(&As { format: payload.format }).inc();
@@ -190,8 +198,7 @@ impl Consumer {
             if let Some(partition) = self.partitions.get_mut(&origin.partition)
                 && partition.epoch == origin.epoch
             {
-                partition.window.done(origin.offset);
-                partition.commit = partition.window.take_prefix().or(partition.commit);
+                partition.done(origin.offset);
             }
         }
     }
@@ -206,7 +213,7 @@ impl Consumer {
                 Err(error) => {
                     self.metrics.commit_failed.inc();
                     tracing::warn!(%error, "offsets are not committed; tried again");
-                    self.put_back(commits);
+                    self.put_back(&commits);
                 }
             }
         }
@@ -215,19 +222,15 @@ impl Consumer {
 
     fn commits_of(&mut self, wanted: impl Fn(u32) -> bool) -> Vec<Commit> {
         let ours = self.partitions.iter_mut().filter(|(partition, _)| wanted(**partition));
-        let commit = |(partition, state): (&u32, &mut Partition)| {
-            // The place of what is delivered beyond the prefix (issue 7).
-            let metadata = String::new();
-            state.commit.take().map(|offset| Commit { partition: *partition, offset, metadata })
-        };
+        let commit = |(partition, state): (&u32, &mut Partition)| state.commit(*partition);
         ours.filter_map(commit).collect()
     }
 
-    /// What was not committed is committed with the next tick, unless more is done by then.
-    fn put_back(&mut self, commits: Vec<Commit>) {
+    /// What was not committed is committed with the next tick, as it is then.
+    fn put_back(&mut self, commits: &[Commit]) {
         for commit in commits {
             if let Some(partition) = self.partitions.get_mut(&commit.partition) {
-                partition.commit.get_or_insert(commit.offset);
+                partition.commit_again();
             }
         }
     }

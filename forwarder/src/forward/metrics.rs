@@ -62,6 +62,8 @@ pub struct Metrics {
     pub commit_failed: Counter,
     pub rebalances: Counter,
     pub overrun_records: Counter,
+    pub suppressed_records: Counter,
+    pub suppressed_spans: Counter,
     pub destination_up: Gauge,
     oldest_age_seconds: Gauge,
     since_delivery_seconds: Gauge,
@@ -134,6 +136,16 @@ impl Metrics {
         );
         registry.register("rebalances", "Partitions given or taken", own.rebalances.clone());
         registry.register(
+            "suppressed_records",
+            "Records not delivered again: repeats of a filter's batch, or delivered before the last start",
+            own.suppressed_records.clone(),
+        );
+        registry.register(
+            "suppressed_spans",
+            "Spans of repeats: accepted twice and delivered once",
+            own.suppressed_spans.clone(),
+        );
+        registry.register(
             "overrun_records",
             "Offsets that the log dropped before they were forwarded",
             own.overrun_records.clone(),
@@ -183,6 +195,11 @@ impl Metrics {
     /// Spans dead-lettered by this process.
     pub fn dead_lettered_spans(&self) -> u64 {
         self.dead_lettered_spans.get()
+    }
+
+    /// Spans that were accepted twice and are delivered once.
+    pub fn suppressed_spans(&self) -> u64 {
+        self.suppressed_spans.get()
     }
 
     /// Counts what was delivered.

@@ -3,6 +3,7 @@
 //! consume (the loop) → format (what is in a record) → deliver (join, retry, find the guilty) → export (the wire);
 //! window says what may be committed, gate keeps a destination that is away from being stormed.
 
+mod ahead;
 mod consume;
 mod dead_letter;
 mod deliver;
@@ -11,6 +12,8 @@ mod export;
 mod format;
 mod gate;
 mod metrics;
+mod partition;
+mod repeats;
 mod settings;
 #[cfg(test)]
 mod tests;

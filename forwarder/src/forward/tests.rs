@@ -1,8 +1,9 @@
 //! The forwarder's promises, with a log and a destination that do as they are told.
 
 use super::*;
+use crate::ledger::{STAMP_HEADER, Stamp};
 use crate::log::double::{Double, Mood};
-use crate::log::{Event, Revocation};
+use crate::log::{Assignment, Event, Record, Revocation, StoredRecord};
 use async_trait::async_trait;
 use bytes::Bytes;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
@@ -142,6 +143,41 @@ async fn a_record_in_flight_holds_back_the_commit_of_all_behind_it() {
     assert_eq!(rig.log.committed(0), Some(1));
     rig.fake.is_slow.send_replace(false);
     rig.until("all is committed", |rig| rig.log.committed(0) == Some(4)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_delivered_beyond_the_commit_is_not_sent_again_by_the_next_reader() {
+    let rig = Rig::start(single());
+    rig.log.assign(0);
+    rig.log.tell_records(0, 0, ["slow", "a", "b"].map(value));
+    rig.until("the others are delivered", |rig| rig.taken() == ["a", "b"]).await;
+    rig.until("they are committed", |rig| !rig.log.metadata(0).is_empty()).await;
+    let (committed, metadata) = (rig.log.committed(0), rig.log.metadata(0));
+    assert_eq!(committed, Some(0));
+
+    let next = Rig::start(single());
+    next.fake.is_slow.send_replace(false);
+    let assignment = Assignment { partition: 0, committed, metadata, log_start: Some(0) };
+    next.log.tell(Event::Assigned(vec![assignment]));
+    next.log.tell_records(0, 0, ["slow", "a", "b", "c"].map(value));
+    next.until("all is committed", |rig| rig.log.committed(0) == Some(4)).await;
+    assert_eq!(next.taken(), ["c", "slow"]);
+    assert_eq!(next.metrics.suppressed_records.get(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_filters_batch_that_was_written_twice_is_delivered_once() {
+    let rig = Rig::start(Settings::default());
+    let stamp = Stamp { source: b"vm".to_vec(), sequence: 7, ..Stamp::default() };
+    let headers = vec![(STAMP_HEADER.to_owned(), Bytes::from(stamp.encode_to_vec()))];
+    let record = Record { headers, value: value("a"), ..Record::default() };
+    let stored =
+        |offset| StoredRecord { partition: 0, offset, timestamp_ms: 1, record: record.clone() };
+    rig.log.assign(0);
+    rig.log.tell(Event::Records(vec![stored(0), stored(1)]));
+    rig.until("both are committed", |rig| rig.log.committed(0) == Some(2)).await;
+    assert_eq!(rig.taken(), ["a"]);
+    assert_eq!((rig.metrics.sent_spans(), rig.metrics.suppressed_spans()), (1, 1));
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,6 +1,7 @@
 //! A partition's records that were read and are not all delivered: what may be committed, and since when one waits.
 
 use std::collections::VecDeque;
+use std::ops::Range;
 
 /// Offsets in the order of reading; gaps are allowed.
 #[derive(Debug, Default)]
@@ -32,6 +33,27 @@ impl Window {
     pub fn take_prefix(&mut self) -> Option<i64> {
         let done = self.open.iter().take_while(|entry| entry.is_done).count();
         self.open.drain(..done).next_back().map(|last| last.offset + 1)
+    }
+
+    /// The runs of delivered records behind the first that is not, as ranges of offsets: gaps between them count as
+    /// delivered, since no record is there.
+    pub fn ahead(&self) -> Vec<Range<i64>> {
+        let mut runs: Vec<Range<i64>> = Vec::new();
+        let mut is_run = false;
+        for entry in &self.open {
+            match runs.last_mut() {
+                _ if !entry.is_done => {}
+                Some(run) if is_run => run.end = entry.offset + 1,
+                _ => runs.push(entry.offset..entry.offset + 1),
+            }
+            is_run = entry.is_done;
+        }
+        runs
+    }
+
+    /// The offset of the first record that is not delivered, if there is one.
+    pub fn first_open(&self) -> Option<i64> {
+        self.open.front().map(|entry| entry.offset)
     }
 
     /// When the oldest record that waits was appended, ms since 1970.
@@ -67,6 +89,15 @@ mod tests {
         assert_eq!((window.take_prefix(), window.oldest_ms()), (Some(7), Some(90)));
         window.done(9);
         assert_eq!((window.take_prefix(), window.is_empty()), (Some(10), true));
+    }
+
+    #[test]
+    fn what_is_delivered_ahead_is_told_in_runs() {
+        let mut window = Window::default();
+        (0..10).for_each(|offset| window.read(offset * 2, 0));
+        [2, 4, 8, 18].iter().for_each(|offset| window.done(*offset));
+        assert_eq!(window.ahead(), [2..5, 8..9, 18..19]);
+        assert_eq!(window.first_open(), Some(0));
     }
 
     proptest! {

@@ -123,6 +123,13 @@ impl Double {
         self.tell(Event::Assigned(vec![assignment]));
     }
 
+    /// What was stored with the last commit of a partition.
+    pub fn metadata(&self, partition: u32) -> String {
+        let commits = self.commits.lock().unwrap();
+        let last = commits.iter().rev().find(|commit| commit.partition == partition);
+        last.map(|commit| commit.metadata.clone()).unwrap_or_default()
+    }
+
     /// The last committed offset of a partition.
     pub fn committed(&self, partition: u32) -> Option<i64> {
         let commits = self.commits.lock().unwrap();

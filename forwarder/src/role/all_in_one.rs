@@ -99,7 +99,7 @@ fn metrics_and_admin(
     let refresh = move || {
         counted_out.refresh();
         let dead_lettered = counted_in.dead_lettered_spans() + counted_out.dead_lettered_spans();
-        let done = counted_out.sent_spans() + dead_lettered;
+        let done = counted_out.sent_spans() + counted_out.suppressed_spans() + dead_lettered;
         waiting.set(counted_in.accepted_spans().saturating_sub(done) as i64);
     };
     let ready = Arc::new(LogReachable(log.clone()));
