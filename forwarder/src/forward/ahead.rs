@@ -6,17 +6,15 @@
 
 use std::ops::Range;
 
-/// Kafka's `offset.metadata.max.bytes` by default.
-pub const MAX_METADATA_BYTES: usize = 4096;
-
-/// The string for the delivered `runs` (ascending, apart from each other) above `committed`; empty when there are none.
-pub fn encode(committed: i64, runs: impl IntoIterator<Item = Range<i64>>) -> String {
+/// The string of at most `limit` bytes for the delivered `runs` (ascending, apart from each other) above `committed`; empty
+/// when there are none.
+pub fn encode(committed: i64, runs: impl IntoIterator<Item = Range<i64>>, limit: usize) -> String {
     let (mut bytes, mut at) = (Vec::new(), committed);
     for run in runs {
         let before = bytes.len();
         put(&mut bytes, run.start - at);
         put(&mut bytes, run.end - run.start);
-        if bytes.len() * 2 > MAX_METADATA_BYTES {
+        if bytes.len() * 2 > limit {
             bytes.truncate(before);
             break;
         }
@@ -56,7 +54,7 @@ mod tests {
 
     #[test]
     fn nothing_beyond_the_prefix_is_an_empty_string() {
-        assert_eq!(encode(7, []), "");
+        assert_eq!(encode(7, [], 4096), "");
         assert!(decode(7, "").is_empty());
     }
 
@@ -76,14 +74,14 @@ mod tests {
                 at = range.end;
                 range
             }).collect();
-            prop_assert_eq!(decode(start, &encode(start, runs.clone())), runs);
+            prop_assert_eq!(decode(start, &encode(start, runs.clone(), 4096)), runs);
         }
 
         #[test]
         fn what_does_not_fit_is_forgotten_from_the_end(count in 2_000usize..3_000) {
             let runs: Vec<_> = (0..count as i64).map(|i| i * 300 + 1..i * 300 + 2).collect();
-            let text = encode(0, runs.clone());
-            prop_assert!(text.len() <= MAX_METADATA_BYTES);
+            let text = encode(0, runs.clone(), 4096);
+            prop_assert!(text.len() <= 4096);
             let read = decode(0, &text);
             prop_assert!(read.len() > 500 && runs.starts_with(&read));
         }

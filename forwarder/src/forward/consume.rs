@@ -1,6 +1,5 @@
 //! The loop: read, hand out batches, mark what is delivered, commit the unbroken prefix. Commit is the last step.
 
-use super::ahead;
 use super::dead_letter::DeadLetters;
 use super::deliver::{Deliverer, Item, Origin};
 use super::export::Export;
@@ -10,6 +9,7 @@ use super::metrics::{As, Metrics};
 use super::partition::{Fresh, Partition};
 use super::settings::Settings;
 use super::window::Window;
+use crate::ledger::Finding;
 use crate::log::{Assignment, Commit, Event, Log, LogError, Reader, Revocation, StoredRecord};
 use crate::otlp::count::count_spans;
 use std::collections::{HashMap, VecDeque};
@@ -132,34 +132,49 @@ impl Consumer {
                 "retention overrun: the log dropped what was not forwarded"
             );
         }
-        let delivered = committed.map(|offset| ahead::decode(offset, &assignment.metadata));
-        let state = Partition::new(self.epoch, delivered.unwrap_or_default());
+        let state = Partition::new(self.epoch, assignment);
         self.partitions.insert(partition, state);
     }
 
     fn read(&mut self, stored: StoredRecord) {
         let Some(partition) = self.partitions.get_mut(&stored.partition) else { return };
-        match partition.read(&stored) {
-            Fresh::New => {}
-            Fresh::Repeat => {
-                // Accepted twice, so it must be taken out of the sum once.
-                let spans = count_spans(&stored.record.value).unwrap_or(0);
-                self.metrics.suppressed_spans.inc_by(spans);
-                self.metrics.suppressed_records.inc();
-                return;
-            }
-            Fresh::Delivered => {
-                self.metrics.suppressed_records.inc();
-                return;
-            }
-        }
+        let (fresh, finding) = partition.read(&stored);
         let origin = partition.origin(&stored);
+        if let Some(Finding::Missing { records, spans }) = finding {
+            self.missing(&stored, records, spans);
+        }
+        if fresh != Fresh::New {
+            return self.suppress(&stored, fresh);
+        }
         let payload = format::read(&stored.record).map_err(|error| error.to_string());
         if let Ok(payload) = &payload {
             self.metrics.read_records.get_or_create(&As { format: payload.format }).inc();
         }
         self.held_bytes += stored.record.size();
         self.queue.push_back(Item { origin, stored, payload });
+    }
+
+    /// A record that the destination has already.
+    fn suppress(&self, stored: &StoredRecord, fresh: Fresh) {
+        self.metrics.suppressed_records.inc();
+        if fresh == Fresh::Repeat {
+            // Accepted twice, so it must be taken out of the sum once.
+            let spans = count_spans(&stored.record.value).unwrap_or(0);
+            self.metrics.suppressed_spans.inc_by(spans);
+        }
+    }
+
+    fn missing(&self, stored: &StoredRecord, records: u64, spans: u64) {
+        let StoredRecord { partition, offset, .. } = *stored;
+        tracing::error!(
+            partition,
+            offset,
+            records,
+            spans,
+            "lost: a writer's totals jump before this record"
+        );
+        self.metrics.lost_records.inc_by(records);
+        self.metrics.lost_spans.inc_by(spans);
     }
 
     /// Gives batches to the requests that are free.

@@ -62,6 +62,8 @@ pub struct Metrics {
     pub commit_failed: Counter,
     pub rebalances: Counter,
     pub overrun_records: Counter,
+    pub lost_records: Counter,
+    pub lost_spans: Counter,
     pub suppressed_records: Counter,
     pub suppressed_spans: Counter,
     pub destination_up: Gauge,
@@ -139,6 +141,16 @@ impl Metrics {
             "suppressed_records",
             "Records not delivered again: repeats of a filter's batch, or delivered before the last start",
             own.suppressed_records.clone(),
+        );
+        registry.register(
+            "lost_records",
+            "Records that a writer's totals say are missing from the log",
+            own.lost_records.clone(),
+        );
+        registry.register(
+            "lost_spans",
+            "Spans in records that are missing from the log",
+            own.lost_spans.clone(),
         );
         registry.register(
             "suppressed_spans",

@@ -1,5 +1,6 @@
 //! A partition's records that were read and are not all delivered: what may be committed, and since when one waits.
 
+use crate::ledger::Stamp;
 use std::collections::VecDeque;
 use std::ops::Range;
 
@@ -12,14 +13,15 @@ pub struct Window {
 #[derive(Debug)]
 struct Entry {
     offset: i64,
+    stamp: Option<Stamp>,
     timestamp_ms: i64,
     is_done: bool,
 }
 
 impl Window {
     /// A record was read; its offset is above all before it.
-    pub fn read(&mut self, offset: i64, timestamp_ms: i64) {
-        self.open.push_back(Entry { offset, timestamp_ms, is_done: false });
+    pub fn read(&mut self, offset: i64, timestamp_ms: i64, stamp: Option<Stamp>) {
+        self.open.push_back(Entry { offset, stamp, timestamp_ms, is_done: false });
     }
 
     /// A record was delivered or dead-lettered.
@@ -29,10 +31,15 @@ impl Window {
         }
     }
 
-    /// Takes the unbroken delivered prefix away: the offset to commit, one past its last record.
-    pub fn take_prefix(&mut self) -> Option<i64> {
-        let done = self.open.iter().take_while(|entry| entry.is_done).count();
-        self.open.drain(..done).next_back().map(|last| last.offset + 1)
+    /// Takes the unbroken delivered prefix away, and shows its stamps in order: the offset to commit, one past its last
+    /// record.
+    pub fn take_prefix(&mut self, mut show: impl FnMut(&Stamp)) -> Option<i64> {
+        let mut prefix = None;
+        while let Some(entry) = self.open.pop_front_if(|entry| entry.is_done) {
+            entry.stamp.iter().for_each(&mut show);
+            prefix = Some(entry.offset + 1);
+        }
+        prefix
     }
 
     /// The runs of delivered records behind the first that is not, as ranges of offsets: gaps between them count as
@@ -81,20 +88,20 @@ mod tests {
     fn a_record_that_is_not_done_holds_back_all_behind_it() {
         let mut window = Window::default();
         for offset in [5, 6, 9] {
-            window.read(offset, offset * 10);
+            window.read(offset, offset * 10, None);
         }
         window.done(6);
-        assert_eq!((window.take_prefix(), window.oldest_ms()), (None, Some(50)));
+        assert_eq!((window.take_prefix(|_| ()), window.oldest_ms()), (None, Some(50)));
         window.done(5);
-        assert_eq!((window.take_prefix(), window.oldest_ms()), (Some(7), Some(90)));
+        assert_eq!((window.take_prefix(|_| ()), window.oldest_ms()), (Some(7), Some(90)));
         window.done(9);
-        assert_eq!((window.take_prefix(), window.is_empty()), (Some(10), true));
+        assert_eq!((window.take_prefix(|_| ()), window.is_empty()), (Some(10), true));
     }
 
     #[test]
     fn what_is_delivered_ahead_is_told_in_runs() {
         let mut window = Window::default();
-        (0..10).for_each(|offset| window.read(offset * 2, 0));
+        (0..10).for_each(|offset| window.read(offset * 2, 0, None));
         [2, 4, 8, 18].iter().for_each(|offset| window.done(*offset));
         assert_eq!(window.ahead(), [2..5, 8..9, 18..19]);
         assert_eq!(window.first_open(), Some(0));
@@ -108,14 +115,14 @@ mod tests {
         ) {
             let offsets: Vec<i64> = gaps.iter().scan(0, |at, gap| { *at += gap; Some(*at) }).collect();
             let mut window = Window::default();
-            offsets.iter().for_each(|offset| window.read(*offset, 0));
+            offsets.iter().for_each(|offset| window.read(*offset, 0, None));
             let mut done = std::collections::BTreeSet::new();
             let mut committed = 0;
             for index in order {
                 let offset = *index.get(&offsets);
                 done.insert(offset);
                 window.done(offset);
-                committed = window.take_prefix().unwrap_or(committed);
+                committed = window.take_prefix(|_| ()).unwrap_or(committed);
                 let first_open = offsets.iter().find(|offset| !done.contains(offset));
                 let model = offsets.iter().take_while(|o| first_open.is_none_or(|first| *o < first)).last();
                 prop_assert_eq!(committed, model.map_or(0, |last| last + 1));

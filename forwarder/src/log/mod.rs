@@ -110,7 +110,7 @@ pub enum Event {
 }
 
 /// A partition given to a reader.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Assignment {
     /// The partition.
     pub partition: u32,

@@ -74,6 +74,10 @@ impl Queue {
             if waiting.closed {
                 return Err(closed(topic));
             }
+            if topic.is_broken.swap(false, Relaxed) {
+                let detail = "records taken before these were not stored: send again".into();
+                return Err(AppendError::Failed { topic: topic.name.clone(), detail });
+            }
             self.check_room(topic, bytes)?;
             let records = place(topic, records);
             let offsets: Vec<i64> = records.iter().map(|(offset, _)| *offset).collect();
@@ -107,6 +111,22 @@ impl Queue {
     pub fn close(&self) {
         self.lock().closed = true;
         self.ready.notify_one();
+    }
+
+    /// After `failed` was not stored: takes out every append that waits behind it, and has the next one of each topic
+    /// refused. A record is never stored behind one that was taken before it and is not.
+    pub fn fail_behind(&self, failed: &[Item]) -> Vec<Item> {
+        let mut waiting = self.lock();
+        let all = std::mem::take(&mut waiting.items);
+        let is_append = |item: &Item| matches!(item, Item::Append(_));
+        let (appends, others): (VecDeque<_>, VecDeque<_>) = all.into_iter().partition(is_append);
+        waiting.items = others;
+        for item in failed.iter().chain(&appends) {
+            if let Item::Append(append) = item {
+                append.topic.is_broken.store(true, Relaxed);
+            }
+        }
+        appends.into()
     }
 
     /// What is to be done next; nothing when `patience` is over; `None` when closed and empty.

@@ -238,7 +238,7 @@ async fn a_reader_passes_over_what_expired_before_its_eyes() {
 }
 
 #[tokio::test]
-async fn a_full_disk_fails_what_waits_and_the_log_goes_on_when_there_is_room() {
+async fn a_full_disk_fails_what_waits_and_what_is_behind_it_and_then_the_log_goes_on() {
     for (disk, words) in [(Disk::Full, "No space left"), (Disk::FailsToSync, "Input/output error")]
     {
         let held = Held::new(unbounded());
@@ -247,17 +247,18 @@ async fn a_full_disk_fails_what_waits_and_the_log_goes_on_when_there_is_room() {
         let (mut reader, _) = join(&log, "a").await;
         read(&mut reader, 1).await;
         held.hands.disk(disk);
-        let waiting: Vec<_> =
-            (0..5).map(|_| log.append(vec![record(0, vec![1; 200_000])]).unwrap()).collect();
-        for answer in waiting {
-            let error = timeout(DEADLINE, answer).await.unwrap().unwrap_err().to_string();
-            assert!(error.starts_with("topic traces: not stored, send again: "), "{error}");
-        }
+        let five = (0..5).map(|_| record(0, vec![1; 200_000])).collect();
+        let error = store(&log, five).await.unwrap_err().to_string();
+        assert!(error.starts_with("topic traces: not stored, send again: "), "{error}");
+        assert!(error.contains(words), "{error}");
+        let behind = store(&log, vec![record(1, "x")]).await.unwrap_err().to_string();
+        assert!(behind.contains("before these"), "whoever numbers records begins anew: {behind}");
         let error = store(&log, vec![record(1, "x")]).await.unwrap_err().to_string();
         assert!(error.contains(words), "{error}");
         assert_eq!(log.queue().bytes, 0);
         assert_eq!(log.counters().failed_records, 6);
         held.hands.disk(Disk::Works);
+        assert!(store(&log, vec![record(0, "behind")]).await.is_err());
         store(&log, vec![record(0, "after"), record(1, "after")]).await.unwrap();
         let seen = read(&mut reader, 2).await;
         assert!(seen.iter().all(|r| r.record.value == "after"), "nothing half-stored is read");

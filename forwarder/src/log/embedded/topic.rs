@@ -4,7 +4,7 @@
 use super::store::{StoredTopic, TopicTables};
 use crate::log::{Assignment, Commit, LogError, PartitionLag, QueueSize, TopicSettings};
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use tokio::sync::watch;
 
@@ -59,6 +59,8 @@ pub(super) struct Topic {
     pub next_offsets: Mutex<Vec<i64>>,
     /// The sequence one past the last acknowledged block: readers wait on it.
     pub tail: watch::Sender<u64>,
+    /// Records were not stored: the next append is refused, so that none numbered behind them slips in.
+    pub is_broken: AtomicBool,
     pub queued_records: AtomicUsize,
     pub queued_bytes: AtomicUsize,
     pub expired_unread: AtomicU64,
@@ -76,6 +78,7 @@ impl Topic {
             tables: TopicTables::new(name),
             next_offsets: Mutex::new(vec![0; stored.partitions.len()]),
             tail: watch::Sender::new(0),
+            is_broken: AtomicBool::new(false),
             queued_records: AtomicUsize::new(0),
             queued_bytes: AtomicUsize::new(0),
             expired_unread: AtomicU64::new(0),

@@ -29,7 +29,9 @@ pub(super) fn run(shared: &Shared) {
                 more
             }
             Err(error) => {
+                let behind = shared.queue.fail_behind(&items);
                 answer(items, Some(&error));
+                answer(behind, Some(&error));
                 false
             }
         };

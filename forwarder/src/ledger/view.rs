@@ -1,0 +1,219 @@
+//! What a reader knows of the writers of one partition, and what their totals say of records that are missing.
+//!
+//! Each record carries its writer's running totals. One more than before is the next record; a jump is a loss, and its
+//! size; a fall is a repeat. The view is kept with the committed offset, so it outlives the reader.
+
+use super::stamp::Stamp;
+
+/// Writers remembered in a partition; the one that was silent for longest is forgotten first. A bridge is one writer, and
+/// a new one after each failure.
+const MAX_WRITERS: usize = 24;
+
+/// What a record says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Finding {
+    /// The next one of its writer.
+    Next,
+    /// So many of its writer are missing before it.
+    Missing {
+        /// Records.
+        records: u64,
+        /// Spans in them.
+        spans: u64,
+    },
+    /// It was here before.
+    Repeat,
+}
+
+/// The writers of a partition.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct View {
+    /// Whether every writer was seen from its first record on; otherwise one that is new to us may be an old one.
+    pub is_whole: bool,
+    /// The one that wrote last is the last.
+    writers: Vec<Seen>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Seen {
+    writer: [u8; 16],
+    records: u64,
+    spans: u64,
+}
+
+impl View {
+    /// The view of a reader that begins with the partition's first record.
+    pub fn from_the_start() -> Self {
+        Self { is_whole: true, writers: Vec::new() }
+    }
+
+    /// Takes a record's stamp in. A record without one, or with one that is not ours, says nothing: `None`.
+    pub fn see(&mut self, stamp: &Stamp) -> Option<Finding> {
+        let writer = <[u8; 16]>::try_from(&stamp.writer[..]).ok()?;
+        let before_records = stamp.total_records.checked_sub(1)?;
+        let before_spans = stamp.total_spans.checked_sub(stamp.spans.into())?;
+        let known = self.writers.iter().position(|seen| seen.writer == writer);
+        let (records, spans) = match known.map(|at| self.writers.remove(at)) {
+            Some(seen) if stamp.total_records <= seen.records => {
+                self.remember(seen);
+                return Some(Finding::Repeat);
+            }
+            Some(seen) => (before_records - seen.records, before_spans.saturating_sub(seen.spans)),
+            None if self.is_whole => (before_records, before_spans),
+            None => (0, 0),
+        };
+        self.remember(Seen { writer, records: stamp.total_records, spans: stamp.total_spans });
+        Some(if records == 0 { Finding::Next } else { Finding::Missing { records, spans } })
+    }
+
+    fn remember(&mut self, seen: Seen) {
+        self.writers.push(seen);
+        if self.writers.len() > MAX_WRITERS {
+            self.writers.remove(0);
+            self.is_whole = false;
+        }
+    }
+
+    /// As text for a commit's metadata: about 50 characters a writer.
+    pub fn encode(&self) -> String {
+        let writer = |seen: &Seen| {
+            format!("{}:{:x}:{:x}", hex::encode(seen.writer), seen.records, seen.spans)
+        };
+        let writers: Vec<_> = self.writers.iter().map(writer).collect();
+        format!("{}{}", if self.is_whole { "w" } else { "p" }, writers.join(","))
+    }
+
+    /// Reads what `encode` wrote. Anything else is a view that knows nothing.
+    pub fn decode(text: &str) -> Self {
+        Self::read(text).unwrap_or_default()
+    }
+
+    fn read(text: &str) -> Option<Self> {
+        let (is_whole, list) = match text.split_at_checked(1)? {
+            ("w", list) => (true, list),
+            ("p", list) => (false, list),
+            _ => return None,
+        };
+        let writers = list.split(',').filter(|one| !one.is_empty()).map(Seen::read);
+        Some(Self { is_whole, writers: writers.collect::<Option<_>>()? })
+    }
+}
+
+impl Seen {
+    fn read(text: &str) -> Option<Self> {
+        let mut parts = text.split(':');
+        let mut writer = [0; 16];
+        hex::decode_to_slice(parts.next()?, &mut writer).ok()?;
+        let mut number = || u64::from_str_radix(parts.next()?, 16).ok();
+        Some(Self { writer, records: number()?, spans: number()? })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn stamp(writer: u8, total_records: u64, total_spans: u64, spans: u32) -> Stamp {
+        Stamp { writer: vec![writer; 16], total_records, total_spans, spans, ..Stamp::default() }
+    }
+
+    #[test]
+    fn one_more_than_before_is_the_next() {
+        let mut view = View::from_the_start();
+        for (writer, records, spans) in [(1, 1, 5), (2, 1, 5), (1, 2, 10), (2, 2, 10)] {
+            assert_eq!(view.see(&stamp(writer, records, spans, 5)), Some(Finding::Next));
+        }
+    }
+
+    #[test]
+    fn a_jump_is_a_loss_of_so_many_records_and_spans() {
+        let mut view = View::from_the_start();
+        view.see(&stamp(1, 1, 5, 5));
+        assert_eq!(view.see(&stamp(1, 4, 25, 7)), Some(Finding::Missing { records: 2, spans: 13 }));
+        assert_eq!(view.see(&stamp(1, 5, 26, 1)), Some(Finding::Next));
+    }
+
+    #[test]
+    fn a_fall_is_a_repeat_and_changes_nothing() {
+        let mut view = View::from_the_start();
+        view.see(&stamp(1, 1, 5, 5));
+        view.see(&stamp(1, 2, 10, 5));
+        assert_eq!(view.see(&stamp(1, 1, 5, 5)), Some(Finding::Repeat));
+        assert_eq!(view.see(&stamp(1, 3, 15, 5)), Some(Finding::Next));
+    }
+
+    #[test]
+    fn a_writer_that_begins_late_is_a_loss_only_to_one_who_saw_all() {
+        let late = stamp(1, 3, 30, 10);
+        assert_eq!(
+            View::from_the_start().see(&late),
+            Some(Finding::Missing { records: 2, spans: 20 })
+        );
+        assert_eq!(View::default().see(&late), Some(Finding::Next));
+    }
+
+    #[test]
+    fn a_record_that_is_not_stamped_by_us_says_nothing() {
+        let mut view = View::from_the_start();
+        for odd in
+            [Stamp::default(), Stamp { writer: vec![1; 4], ..stamp(1, 1, 1, 1) }, stamp(1, 1, 1, 2)]
+        {
+            assert_eq!(view.see(&odd), None);
+        }
+    }
+
+    #[test]
+    fn the_writers_remembered_are_bounded_and_a_forgotten_one_is_no_loss() {
+        let mut view = View::from_the_start();
+        for writer in 0..=MAX_WRITERS as u8 {
+            view.see(&stamp(writer, 1, 1, 1));
+        }
+        assert_eq!((view.writers.len(), view.is_whole), (MAX_WRITERS, false));
+        assert_eq!(view.see(&stamp(0, 2, 2, 1)), Some(Finding::Next));
+    }
+
+    #[test]
+    fn a_full_view_fits_beside_an_offset() {
+        let mut view = View::from_the_start();
+        (0..=MAX_WRITERS as u8).for_each(|writer| {
+            view.see(&stamp(writer, u64::MAX / 2, u64::MAX / 2, 1));
+        });
+        assert!(view.encode().len() < 2048, "{}", view.encode().len());
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_is_lost_is_found_to_the_span(
+            records in proptest::collection::vec((0u8..3, 1u32..50, any::<bool>()), 1..200),
+            restart in any::<prop::sample::Index>(),
+        ) {
+            let (mut totals, mut view) = ([(0u64, 0u64); 3], View::from_the_start());
+            let (mut lost, mut pending, mut found) = ((0, 0), [(0, 0); 3], (0, 0));
+            for (i, (writer, spans, is_lost)) in records.iter().enumerate() {
+                if i == restart.index(records.len()) {
+                    view = View::decode(&view.encode());
+                }
+                let total = &mut totals[*writer as usize];
+                *total = (total.0 + 1, total.1 + u64::from(*spans));
+                let waiting = &mut pending[*writer as usize];
+                if *is_lost {
+                    *waiting = (waiting.0 + 1, waiting.1 + u64::from(*spans));
+                    continue;
+                }
+                // A loss shows with the next record of its writer.
+                lost = (lost.0 + waiting.0, lost.1 + waiting.1);
+                *waiting = (0, 0);
+                if let Some(Finding::Missing { records, spans }) = view.see(&stamp(*writer, total.0, total.1, *spans)) {
+                    found = (found.0 + records, found.1 + spans);
+                }
+            }
+            prop_assert_eq!(found, lost);
+        }
+
+        #[test]
+        fn any_text_is_read_without_a_panic(text in "\\PC{0,60}") {
+            let _ = View::decode(&text);
+        }
+    }
+}
