@@ -4,6 +4,7 @@ mod all_in_one;
 mod bridge_away;
 mod forwarders;
 mod harness;
+mod lost;
 mod normal;
 mod one_trace;
 mod outage;
@@ -23,6 +24,7 @@ fn main() -> std::process::ExitCode {
         bridge_away::tests(),
         unchanged::tests(),
         oversize::tests(),
+        lost::tests(),
         all_in_one::tests(),
         shutdown::tests(),
     ];
