@@ -2,7 +2,7 @@
 //! `samples` make traffic, `traces` asks whether what arrived is whole, `log` holds the conformance suite of the two logs.
 
 pub mod fakes;
-#[path = "log/conformance.rs"]
+#[path = "log/conformance/mod.rs"]
 pub mod log_conformance;
 pub mod samples;
 pub mod stack;
