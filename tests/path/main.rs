@@ -4,6 +4,7 @@ mod all_in_one;
 mod bridge_away;
 mod forwarders;
 mod harness;
+mod kills;
 mod lost;
 mod normal;
 mod one_trace;
@@ -25,6 +26,7 @@ fn main() -> std::process::ExitCode {
         unchanged::tests(),
         oversize::tests(),
         lost::tests(),
+        kills::tests(),
         all_in_one::tests(),
         shutdown::tests(),
     ];

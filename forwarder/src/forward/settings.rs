@@ -19,7 +19,7 @@ pub struct Settings {
     pub backoff_min: Duration,
     /// The longest pause.
     pub backoff_max: Duration,
-    /// How often offsets are committed.
+    /// How often offsets are committed, at most: a kill -9 repeats what was delivered since.
     pub commit_interval: Duration,
     /// How long requests in flight may take when partitions are revoked.
     pub revoke_timeout: Duration,
@@ -37,7 +37,7 @@ impl Default for Settings {
             max_held_bytes: 32 << 20,
             backoff_min: Duration::from_millis(500),
             backoff_max: Duration::from_secs(30),
-            commit_interval: Duration::from_millis(500),
+            commit_interval: Duration::from_millis(50),
             revoke_timeout: Duration::from_secs(5),
             drain_timeout: Duration::from_secs(10),
         }
