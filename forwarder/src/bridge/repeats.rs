@@ -123,16 +123,32 @@ impl Repeats {
         if state.entries.insert(identity.clone(), pending.clone()).is_none() {
             state.order.push_back((now, identity.clone()));
         }
-        let is_old = |entry: &(Instant, Identity)| now.duration_since(entry.0) > KEPT_FOR;
-        while state.order.len() > MAX_ENTRIES || state.order.front().is_some_and(is_old) {
-            if let Some((_, identity)) = state.order.pop_front() {
-                state.entries.remove(&identity);
-            }
-        }
+        state.forget(now);
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// Lets go what is old, or too much. What is not settled yet stays however old it is: its sender may still come.
+    fn forget(&mut self, now: Instant) {
+        for _ in 0..self.order.len() {
+            let is_full = self.order.len() > MAX_ENTRIES;
+            let is_old = |entry: &(Instant, Identity)| now.duration_since(entry.0) > KEPT_FOR;
+            if !is_full && !self.order.front().is_some_and(is_old) {
+                return;
+            }
+            let Some((_, identity)) = self.order.pop_front() else { return };
+            let is_settled =
+                self.entries.get(&identity).is_none_or(|pending| pending.peek().is_some());
+            if is_full || is_settled {
+                self.entries.remove(&identity);
+            } else {
+                self.order.push_back((now, identity));
+            }
+        }
     }
 }
 
@@ -188,6 +204,18 @@ mod tests {
         }
         assert_eq!(repeats.lock().entries.len(), MAX_ENTRIES);
         assert!(repeats.find(&Identity::of(&sender(1, 0), b"")).is_none());
+    }
+
+    #[test]
+    fn what_is_old_is_forgotten_unless_it_is_not_settled() {
+        let repeats = Repeats::default();
+        let (start, hanging) = (Instant::now(), futures_util::future::pending().boxed().shared());
+        let identities = [1, 2, 3].map(|sequence| Identity::of(&sender(sequence, 0), b""));
+        repeats.keep(&identities[0], &settled(Ok(OK)), start);
+        repeats.keep(&identities[1], &hanging, start);
+        repeats.keep(&identities[2], &settled(Ok(OK)), start + KEPT_FOR * 2);
+        let known = identities.map(|identity| repeats.find(&identity).is_some());
+        assert_eq!(known, [false, true, true]);
     }
 
     #[test]
