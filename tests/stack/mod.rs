@@ -7,6 +7,7 @@ pub mod http;
 pub mod jaeger;
 pub mod kafka;
 pub mod leash;
+pub mod load;
 pub mod metrics;
 pub mod parts;
 pub mod ports;
