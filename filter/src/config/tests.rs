@@ -121,3 +121,34 @@ fn a_chosen_kind_wins_over_the_listeners_direction() {
     assert_eq!(KindChoice::Server.resolve(Some(2)), SpanKind::Server);
     assert_eq!(KindChoice::Client.resolve(Some(1)), SpanKind::Client);
 }
+
+/// Every key of the table, with those of its sections.
+fn all(keys: &'static [shape::Key]) -> Vec<&'static shape::Key> {
+    keys.iter().flat_map(|key| std::iter::once(key).chain(all(key.shape.keys()))).collect()
+}
+
+#[test]
+fn every_default_is_an_allowed_value() {
+    for key in all(keys::KEYS).iter().filter(|key| !key.default.is_empty()) {
+        let value: Value = serde_json::from_str(key.default).unwrap();
+        let map = serde_json::Map::from_iter([(key.name.to_owned(), value)]);
+        let mut faults = Vec::new();
+        check::object(&map, std::slice::from_ref(*key), "", &mut faults);
+        assert_eq!(faults, [""; 0], "{}", key.name);
+        assert!(!key.is_required, "{} is required and needs no default", key.name);
+    }
+}
+
+#[test]
+#[cfg(not(target_arch = "wasm32"))]
+fn every_key_is_explained_in_sentences() {
+    for key in all(keys::KEYS) {
+        assert!(key.doc.ends_with('.'), "{}: {}", key.name, key.doc);
+    }
+}
+
+#[test]
+fn a_key_with_control_characters_is_told_in_one_line() {
+    let message = error(r#"{"cluster":"b","a\nb":1}"#);
+    assert!(message.contains(r"`a\nb` (value 1) is not a key"), "{message}");
+}
