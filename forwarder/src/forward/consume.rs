@@ -1,4 +1,4 @@
-//! The loop: read, hand out batches, mark what is delivered, commit the unbroken prefix. Commit is the last step.
+//! The loop: read, hand out batches, mark what is settled, commit the unbroken prefix. Commit is the last step.
 
 use super::dead_letter::DeadLetters;
 use super::deliver::{Deliverer, Item, Origin};
@@ -6,12 +6,11 @@ use super::export::Export;
 use super::format;
 use super::gate::Gate;
 use super::metrics::{As, Metrics};
-use super::partition::{Fresh, Partition};
+use super::partition::{Arrival, Fresh, Partition};
 use super::settings::Settings;
 use super::window::Window;
-use crate::ledger::Finding;
+use crate::ledger::Fate;
 use crate::log::{Assignment, Commit, Event, Log, LogError, Reader, Revocation, StoredRecord};
-use crate::otlp::count::count_spans;
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -70,9 +69,9 @@ async fn next(reader: &mut dyn Reader, has_room: bool) -> Result<Event, LogError
     if has_room { reader.next().await } else { reader.next_change().await }
 }
 
-/// Records of one request, done.
+/// Records of one request, settled.
 struct Done {
-    origins: Vec<Origin>,
+    settled: Vec<(Origin, Fate)>,
     bytes: usize,
 }
 
@@ -122,15 +121,7 @@ impl Consumer {
         if let (Some(committed), Some(start)) = (committed, log_start)
             && start > committed
         {
-            let missing = start - committed;
-            self.metrics.overrun_records.inc_by(missing as u64);
-            tracing::error!(
-                partition,
-                committed,
-                start,
-                missing,
-                "retention overrun: the log dropped what was not forwarded"
-            );
+            self.overrun(partition, start, (start - committed) as u64);
         }
         let state = Partition::new(self.epoch, assignment);
         self.partitions.insert(partition, state);
@@ -138,15 +129,19 @@ impl Consumer {
 
     fn read(&mut self, stored: StoredRecord) {
         let Some(partition) = self.partitions.get_mut(&stored.partition) else { return };
-        let (fresh, finding) = partition.read(&stored);
+        let payload = format::read(&stored.record).map_err(|error| error.to_string());
+        let spans = payload.as_ref().ok().map(|payload| payload.spans);
+        let Arrival { fresh, lost, overrun } = partition.read(&stored, spans);
         let origin = partition.origin(&stored);
-        if let Some(Finding::Missing { records, spans }) = finding {
+        if overrun > 0 {
+            self.overrun(stored.partition, stored.offset, overrun);
+        }
+        if let Some((records, spans)) = lost {
             self.missing(&stored, records, spans);
         }
         if fresh != Fresh::New {
-            return self.suppress(&stored, fresh);
+            return self.suppress(fresh, spans.unwrap_or(0));
         }
-        let payload = format::read(&stored.record).map_err(|error| error.to_string());
         if let Ok(payload) = &payload {
             self.metrics.read_records.get_or_create(&As { format: payload.format }).inc();
         }
@@ -154,14 +149,24 @@ impl Consumer {
         self.queue.push_back(Item { origin, stored, payload });
     }
 
-    /// A record that the destination has already.
-    fn suppress(&self, stored: &StoredRecord, fresh: Fresh) {
+    /// A record that is settled already.
+    fn suppress(&self, fresh: Fresh, spans: u64) {
         self.metrics.suppressed_records.inc();
         if fresh == Fresh::Repeat {
             // Accepted twice, so it must be taken out of the sum once.
-            let spans = count_spans(&stored.record.value).unwrap_or(0);
             self.metrics.suppressed_spans.inc_by(spans);
         }
+    }
+
+    fn overrun(&self, partition: u32, start: i64, missing: u64) {
+        self.metrics.overrun_records.inc_by(missing);
+        tracing::error!(
+            partition,
+            first = start - missing as i64,
+            start,
+            missing,
+            "retention overrun: the log dropped what was not forwarded"
+        );
     }
 
     fn missing(&self, stored: &StoredRecord, records: u64, spans: u64) {
@@ -171,7 +176,7 @@ impl Consumer {
             offset,
             records,
             spans,
-            "lost: a writer's totals jump before this record"
+            "lost: a writer's totals and what is here do not agree"
         );
         self.metrics.lost_records.inc_by(records);
         self.metrics.lost_spans.inc_by(spans);
@@ -183,9 +188,8 @@ impl Consumer {
             let batch = self.next_batch();
             let deliverer = self.deliverer.clone();
             self.in_flight.spawn(async move {
-                deliverer.deliver(&batch).await;
                 let bytes = batch.iter().map(|item| item.stored.record.size()).sum();
-                Done { origins: batch.iter().map(|item| item.origin).collect(), bytes }
+                Done { settled: deliverer.deliver(&batch).await, bytes }
             });
         }
         self.metrics.held_bytes.set(self.held_bytes as i64);
@@ -209,11 +213,11 @@ impl Consumer {
 
     fn done(&mut self, done: Done) {
         self.held_bytes = self.held_bytes.saturating_sub(done.bytes);
-        for origin in done.origins {
+        for (origin, fate) in done.settled {
             if let Some(partition) = self.partitions.get_mut(&origin.partition)
                 && partition.epoch == origin.epoch
             {
-                partition.done(origin.offset);
+                partition.settled(origin.offset, fate);
             }
         }
     }
@@ -298,14 +302,19 @@ impl Consumer {
         for partition in partitions {
             self.partitions.remove(partition);
             self.metrics.forget_lag(*partition);
+            self.metrics.ledger.forget(*partition);
         }
     }
 
     /// Brings the gauges up to date.
-    fn show(&self) {
+    fn show(&mut self) {
         for lag in self.reader.lag() {
             let behind = (lag.end - lag.committed).max(0);
             self.metrics.set_lag(lag.partition, behind);
+            if let Some(partition) = self.partitions.get_mut(&lag.partition) {
+                partition.log_starts_at(lag.start);
+                self.metrics.ledger.show(lag.partition, partition.totals());
+            }
         }
         let windows = self.partitions.values().map(|state| &state.window);
         let oldest = windows.clone().filter_map(Window::oldest_ms).min();

@@ -5,6 +5,7 @@ use super::export::{Export, Outcome, Request};
 use super::format::Payload;
 use super::gate::Gate;
 use super::metrics::Metrics;
+use crate::ledger::{Fate, Stamp};
 use crate::log::StoredRecord;
 use std::sync::Arc;
 
@@ -36,9 +37,12 @@ impl Item {
         self.payload.as_ref().map_or(0, |payload| payload.value.len())
     }
 
-    /// Spans that it adds to a request.
+    /// Spans in it; of one that is not understood, those that its writer put into it.
     pub fn spans(&self) -> u64 {
-        self.payload.as_ref().map_or(0, |payload| payload.spans)
+        match &self.payload {
+            Ok(payload) => payload.spans,
+            Err(_) => Stamp::of(&self.stored.record).map_or(0, |stamp| stamp.spans.into()),
+        }
     }
 }
 
@@ -55,23 +59,27 @@ pub struct Deliverer {
 }
 
 impl Deliverer {
-    /// Returns when every item is delivered or dead-lettered.
-    pub async fn deliver(&self, items: &[Item]) {
+    /// Returns when every item is settled, with what became of it.
+    pub async fn deliver(&self, items: &[Item]) -> Vec<(Origin, Fate)> {
+        let mut settled = Vec::with_capacity(items.len());
         for item in items {
             if let Err(reason) = &item.payload {
-                self.dead_letters.put(&item.stored, Fault::NotUnderstood, reason).await;
+                settled.push(self.dead_letter(item, Fault::NotUnderstood, reason).await);
             }
         }
         let understood: Vec<&Item> = items.iter().filter(|item| item.payload.is_ok()).collect();
         let mut parts = vec![&understood[..]];
         while let Some(part) = parts.pop() {
             match self.send(part).await {
-                Outcome::Delivered => self.metrics.delivered(part.len() as u64, spans(part)),
+                Outcome::Delivered => {
+                    self.metrics.delivered(part.len() as u64, spans(part));
+                    settled.extend(part.iter().map(|item| (item.origin, Fate::Delivered)));
+                }
                 Outcome::Partial { rejected_spans, message } => {
-                    self.left_out(part, rejected_spans, &message).await;
+                    settled.extend(self.left_out(part, rejected_spans, &message).await);
                 }
                 Outcome::Refused { reason } if part.len() == 1 => {
-                    self.refused(part[0], &reason).await
+                    settled.push(self.dead_letter(part[0], Fault::Refused, &reason).await);
                 }
                 // The guilty record is in one of the halves; the destination took nothing of this request.
                 Outcome::Refused { .. } => {
@@ -81,6 +89,7 @@ impl Deliverer {
                 Outcome::Retry { .. } => parts.push(part),
             }
         }
+        settled
     }
 
     /// One request, when the gate lets it pass.
@@ -107,23 +116,36 @@ impl Deliverer {
         outcome
     }
 
-    async fn refused(&self, item: &Item, reason: &str) {
-        self.dead_letters.put(&item.stored, Fault::Refused, reason).await;
+    async fn dead_letter(&self, item: &Item, fault: Fault, reason: &str) -> (Origin, Fate) {
+        self.dead_letters.put(&item.stored, fault, reason).await;
         self.metrics.dead_lettered_spans.inc_by(item.spans());
+        (item.origin, Fate::DeadLettered)
     }
 
     /// The answer does not say which spans were left out, and the rest must not be sent again: so each record of the
     /// request becomes a dead letter, from which the missing spans can be had; only they are counted as dead-lettered.
-    async fn left_out(&self, part: &[&Item], rejected_spans: u64, message: &str) {
+    async fn left_out(
+        &self,
+        part: &[&Item],
+        rejected_spans: u64,
+        message: &str,
+    ) -> Vec<(Origin, Fate)> {
         let all = spans(part);
         let rejected = rejected_spans.min(all);
         let reason = format!("{rejected} of {all} spans of its request were left out: {message}");
+        let (mut left, mut settled) = (rejected, Vec::with_capacity(part.len()));
         for item in part {
             self.dead_letters.put(&item.stored, Fault::Partial, &reason).await;
+            // Which record they were in is not known; the sum is right.
+            let here = left.min(item.spans());
+            left -= here;
+            let fate = if here == 0 { Fate::Delivered } else { Fate::Partly(here) };
+            settled.push((item.origin, fate));
         }
         self.metrics.rejected_spans.inc_by(rejected);
         self.metrics.dead_lettered_spans.inc_by(rejected);
         self.metrics.delivered(part.len() as u64, all - rejected);
+        settled
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::dead_letter::Fault;
 use super::format::Format;
+use super::ledger_metrics::LedgerMetrics;
 use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -66,6 +67,8 @@ pub struct Metrics {
     pub lost_spans: Counter,
     pub suppressed_records: Counter,
     pub suppressed_spans: Counter,
+    /// The accounts of the partitions that are ours.
+    pub ledger: LedgerMetrics,
     pub destination_up: Gauge,
     oldest_age_seconds: Gauge,
     since_delivery_seconds: Gauge,
@@ -87,6 +90,7 @@ impl Metrics {
         own.delivered_ms.store(now_ms(), Ordering::Relaxed);
         registry.register("traces_processed", "Records delivered", own.delivered_records.clone());
         let registry = registry.sub_registry_with_prefix("spanferry");
+        own.ledger.register(registry);
         registry.register("sent_spans", "Spans that the destination took", own.sent_spans.clone());
         registry.register(
             "sent_requests",

@@ -3,7 +3,6 @@
 //! consume (the loop) → format (what is in a record) → deliver (join, retry, find the guilty) → export (the wire);
 //! window says what may be committed, gate keeps a destination that is away from being stormed.
 
-mod ahead;
 mod consume;
 mod dead_letter;
 mod deliver;
@@ -11,6 +10,7 @@ mod destination;
 mod export;
 mod format;
 mod gate;
+mod ledger_metrics;
 mod metrics;
 mod partition;
 mod repeats;

@@ -1,18 +1,10 @@
-//! A partition that is ours: what was read of it, what is delivered, and what is to be committed.
+//! A partition that is ours: what was read of it, what is settled, and what is to be committed.
 
-use super::ahead;
 use super::deliver::Origin;
 use super::repeats::Repeats;
-use super::window::Window;
-use crate::ledger::{Finding, STAMP_HEADER, Stamp, View};
+use super::window::{Entry, Window};
+use crate::ledger::{Account, Ahead, Fate, Finding, Kept, Stamp, Totals, View};
 use crate::log::{Assignment, Commit, StoredRecord};
-use prost::Message;
-use std::ops::Range;
-
-/// Kafka's `offset.metadata.max.bytes` by default.
-const MAX_METADATA_BYTES: usize = 4096;
-/// Between what is delivered ahead and the view of the writers.
-const BETWEEN: char = ';';
 
 /// Whether a record is to be delivered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,8 +13,19 @@ pub enum Fresh {
     New,
     /// It came before, under another offset.
     Repeat,
-    /// The reader before us had delivered it, beyond the offset that it committed.
-    Delivered,
+    /// The reader before us had settled it, beyond the offset that it committed.
+    Settled,
+}
+
+/// What a record says of itself and of those before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Arrival {
+    /// Whether it is to be delivered.
+    pub fresh: Fresh,
+    /// Records, and spans, that were written before it or in it and that are not there.
+    pub lost: Option<(u64, u64)>,
+    /// Records that the log dropped before they were read.
+    pub overrun: u64,
 }
 
 /// See the module.
@@ -32,50 +35,97 @@ pub struct Partition {
     /// Records read and not committed.
     pub window: Window,
     repeats: Repeats,
-    delivered_before: Vec<Range<i64>>,
-    /// The writers as of the last record read, and as of the committed offset.
+    settled_before: Ahead,
+    /// The writers as of the last record read.
     view: View,
-    committed_view: View,
-    /// The offset to commit when no record is open; unknown until one was delivered.
+    /// The account as of the committed offset.
+    account: Account,
+    /// The offset of the next record, where known; and that of the oldest one in the log, as last heard.
+    next: Option<i64>,
+    log_start: i64,
+    /// Records that the log dropped, and that the next one that is read comes behind.
+    overrun: u64,
+    /// The offset to commit when no record is open; unknown until one was settled.
     position: Option<i64>,
-    /// Whether something was delivered since the last commit.
+    /// Whether something was settled since the last commit.
     is_behind: bool,
 }
 
 impl Partition {
     /// A partition as it was assigned.
     pub fn new(epoch: u64, assignment: &Assignment) -> Self {
-        let (ahead, view) = assignment.metadata.split_once(BETWEEN).unwrap_or_default();
-        let begins_with_the_first =
-            assignment.committed.is_none() && assignment.log_start == Some(0);
-        let view = if begins_with_the_first { View::from_the_start() } else { View::decode(view) };
-        let delivered = assignment.committed.map(|offset| ahead::decode(offset, ahead));
+        let Assignment { committed, log_start, .. } = *assignment;
+        let begins_with_the_first = committed.is_none() && log_start == Some(0);
+        let kept = match committed {
+            Some(committed) => Kept::decode(committed, &assignment.metadata),
+            None if begins_with_the_first => {
+                Kept { account: Account::from_the_start(), ..Kept::default() }
+            }
+            None => Kept::default(),
+        };
+        let start = log_start.unwrap_or(0);
         Self {
             epoch,
             window: Window::default(),
             repeats: Repeats::default(),
-            delivered_before: delivered.unwrap_or_default(),
-            committed_view: view.clone(),
-            view,
+            settled_before: kept.ahead,
+            view: kept.account.view.clone(),
+            account: kept.account,
+            next: committed.map(|committed| committed.max(start)),
+            log_start: start,
+            overrun: committed.map_or(0, |committed| (start - committed).max(0) as u64),
             position: None,
             is_behind: false,
         }
     }
 
-    /// Takes a record in; one that is not to be delivered is done at once. Also says what its stamp says.
-    pub fn read(&mut self, stored: &StoredRecord) -> (Fresh, Option<Finding>) {
-        let stamp = stamp_of(stored);
-        let finding = stamp.as_ref().and_then(|stamp| self.view.see(stamp));
+    /// Takes a record in that holds so many spans; one that is not to be delivered is settled at once.
+    pub fn read(&mut self, stored: &StoredRecord, spans: Option<u64>) -> Arrival {
+        let stamp = Stamp::of(&stored.record);
+        let stamped = stamp.as_ref().map_or(0, |stamp| u64::from(stamp.spans));
+        // What is not understood still has the spans that its writer put into it.
+        let spans = spans.unwrap_or(stamped);
+        let lost = stamp.as_ref().and_then(|stamp| self.lost(stamp, spans));
         let value = &stored.record.value;
         let is_repeat = stamp.as_ref().is_some_and(|stamp| self.repeats.is_repeat(stamp, value));
-        self.window.read(stored.offset, stored.timestamp_ms, stamp);
-        let fresh = match (self.was_delivered(stored.offset), is_repeat) {
-            (true, _) => Fresh::Delivered,
-            (false, true) => Fresh::Repeat,
-            (false, false) => return (Fresh::New, finding),
+        let overrun = self.jumped_to(stored.offset);
+        self.window.read(Entry {
+            offset: stored.offset,
+            timestamp_ms: stored.timestamp_ms,
+            stamp,
+            spans,
+            overrun: std::mem::take(&mut self.overrun),
+            fate: None,
+        });
+        let (fresh, fate) = match (self.settled_before.fate(stored.offset), is_repeat) {
+            (Some(fate), _) => (Fresh::Settled, fate),
+            (None, true) => (Fresh::Repeat, Fate::Suppressed),
+            (None, false) => return Arrival { fresh: Fresh::New, lost, overrun },
         };
-        self.done(stored.offset);
-        (fresh, finding)
+        self.settled(stored.offset, fate);
+        Arrival { fresh, lost, overrun }
+    }
+
+    fn lost(&mut self, stamp: &Stamp, spans: u64) -> Option<(u64, u64)> {
+        let finding = self.view.see(stamp)?;
+        let short = u64::from(stamp.spans).saturating_sub(spans);
+        match finding {
+            Finding::Missing { records, spans } => Some((records, spans + short)),
+            _ => (short > 0).then_some((0, short)),
+        }
+    }
+
+    /// The records between the last one and this that the log is known to have dropped.
+    fn jumped_to(&mut self, offset: i64) -> u64 {
+        let next = self.next.replace(offset + 1).unwrap_or(offset);
+        let dropped = (self.log_start.min(offset) - next).max(0) as u64;
+        self.overrun += dropped;
+        dropped
+    }
+
+    /// The log begins at this offset by now.
+    pub fn log_starts_at(&mut self, start: i64) {
+        self.log_start = self.log_start.max(start);
     }
 
     /// Where a record stands.
@@ -83,25 +133,22 @@ impl Partition {
         Origin { partition: stored.partition, epoch: self.epoch, offset: stored.offset }
     }
 
-    /// A record was delivered or dead-lettered.
-    pub fn done(&mut self, offset: i64) {
-        self.window.done(offset);
-        let committed = &mut self.committed_view;
-        let prefix = self.window.take_prefix(|stamp| {
-            committed.see(stamp);
-        });
+    /// A record was settled.
+    pub fn settled(&mut self, offset: i64, fate: Fate) {
+        self.window.settle(offset, fate);
+        let prefix = self.window.take_prefix(&mut self.account);
         self.position = prefix.or(self.position);
         self.is_behind = true;
     }
 
-    /// What is to be committed now, if anything is: the unbroken prefix, and beside it what is delivered beyond.
+    /// What is to be committed now, if anything is: the unbroken prefix, and what is kept beside it.
     pub fn commit(&mut self, partition: u32) -> Option<Commit> {
         let offset = self.window.first_open().or(self.position)?;
-        let view = self.committed_view.encode();
-        let room = MAX_METADATA_BYTES.saturating_sub(view.len() + BETWEEN.len_utf8());
-        let metadata =
-            format!("{}{BETWEEN}{view}", ahead::encode(offset, self.window.ahead(), room));
-        std::mem::take(&mut self.is_behind).then_some(Commit { partition, offset, metadata })
+        if !std::mem::take(&mut self.is_behind) {
+            return None;
+        }
+        let kept = Kept { ahead: self.window.ahead(), account: self.account.clone() };
+        Some(Commit { partition, offset, metadata: kept.encode(offset) })
     }
 
     /// The last commit failed: the next tick commits, as it is then.
@@ -109,12 +156,8 @@ impl Partition {
         self.is_behind = true;
     }
 
-    fn was_delivered(&self, offset: i64) -> bool {
-        let at = self.delivered_before.partition_point(|run| run.end <= offset);
-        self.delivered_before.get(at).is_some_and(|run| run.contains(&offset))
+    /// The account's numbers, as of the offset that is committed next.
+    pub fn totals(&self) -> &Totals {
+        &self.account.totals
     }
-}
-
-fn stamp_of(stored: &StoredRecord) -> Option<Stamp> {
-    Stamp::decode(&stored.record.header(STAMP_HEADER)?[..]).ok()
 }

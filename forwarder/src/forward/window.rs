@@ -1,6 +1,6 @@
-//! A partition's records that were read and are not all delivered: what may be committed, and since when one waits.
+//! A partition's records that were read and are not all settled: what may be committed, and since when one waits.
 
-use crate::ledger::Stamp;
+use crate::ledger::{Account, Ahead, Fate, Stamp};
 use std::collections::VecDeque;
 use std::ops::Range;
 
@@ -10,62 +10,83 @@ pub struct Window {
     open: VecDeque<Entry>,
 }
 
-#[derive(Debug)]
-struct Entry {
-    offset: i64,
-    stamp: Option<Stamp>,
-    timestamp_ms: i64,
-    is_done: bool,
+/// A record as it was read.
+#[derive(Debug, Default)]
+pub struct Entry {
+    /// Its offset.
+    pub offset: i64,
+    /// When it was appended, ms since 1970.
+    pub timestamp_ms: i64,
+    /// Its stamp, if it has one.
+    pub stamp: Option<Stamp>,
+    /// The spans in it.
+    pub spans: u64,
+    /// Records before it that the log dropped before they were read.
+    pub overrun: u64,
+    /// What became of it; `None` while it is open.
+    pub fate: Option<Fate>,
 }
 
 impl Window {
     /// A record was read; its offset is above all before it.
-    pub fn read(&mut self, offset: i64, timestamp_ms: i64, stamp: Option<Stamp>) {
-        self.open.push_back(Entry { offset, stamp, timestamp_ms, is_done: false });
+    pub fn read(&mut self, entry: Entry) {
+        self.open.push_back(entry);
     }
 
-    /// A record was delivered or dead-lettered.
-    pub fn done(&mut self, offset: i64) {
+    /// A record was settled.
+    pub fn settle(&mut self, offset: i64, fate: Fate) {
         if let Ok(at) = self.open.binary_search_by_key(&offset, |entry| entry.offset) {
-            self.open[at].is_done = true;
+            self.open[at].fate = Some(fate);
         }
     }
 
-    /// Takes the unbroken delivered prefix away, and shows its stamps in order: the offset to commit, one past its last
+    /// Takes the unbroken settled prefix away and writes it into the account: the offset to commit, one past its last
     /// record.
-    pub fn take_prefix(&mut self, mut show: impl FnMut(&Stamp)) -> Option<i64> {
+    pub fn take_prefix(&mut self, account: &mut Account) -> Option<i64> {
         let mut prefix = None;
-        while let Some(entry) = self.open.pop_front_if(|entry| entry.is_done) {
-            entry.stamp.iter().for_each(&mut show);
+        while let Some(entry) = self.open.pop_front_if(|entry| entry.fate.is_some()) {
+            if entry.overrun > 0 {
+                account.overrun(entry.overrun);
+            }
+            account.written(entry.stamp.as_ref(), entry.spans);
+            account.settled(entry.spans, entry.fate.unwrap_or(Fate::Delivered));
             prefix = Some(entry.offset + 1);
         }
         prefix
     }
 
-    /// The runs of delivered records behind the first that is not, as ranges of offsets: gaps between them count as
-    /// delivered, since no record is there.
-    pub fn ahead(&self) -> Vec<Range<i64>> {
+    /// What is settled behind the first record that is not. Gaps between settled records count as settled, since no
+    /// record is there.
+    pub fn ahead(&self) -> Ahead {
+        let odd = |entry: &Entry| {
+            let fate = entry.fate.filter(|fate| *fate != Fate::Delivered)?;
+            Some((entry.offset, fate))
+        };
+        Ahead { runs: self.runs(), odd: self.open.iter().filter_map(odd).collect() }
+    }
+
+    fn runs(&self) -> Vec<Range<i64>> {
         let mut runs: Vec<Range<i64>> = Vec::new();
         let mut is_run = false;
         for entry in &self.open {
             match runs.last_mut() {
-                _ if !entry.is_done => {}
+                _ if entry.fate.is_none() => {}
                 Some(run) if is_run => run.end = entry.offset + 1,
                 _ => runs.push(entry.offset..entry.offset + 1),
             }
-            is_run = entry.is_done;
+            is_run = entry.fate.is_some();
         }
         runs
     }
 
-    /// The offset of the first record that is not delivered, if there is one.
+    /// The offset of the first record that is not settled, if there is one.
     pub fn first_open(&self) -> Option<i64> {
         self.open.front().map(|entry| entry.offset)
     }
 
     /// When the oldest record that waits was appended, ms since 1970.
     pub fn oldest_ms(&self) -> Option<i64> {
-        self.open.iter().find(|entry| !entry.is_done).map(|entry| entry.timestamp_ms)
+        self.open.iter().find(|entry| entry.fate.is_none()).map(|entry| entry.timestamp_ms)
     }
 
     /// Records that are read and not in a taken prefix.
@@ -84,45 +105,66 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    #[test]
-    fn a_record_that_is_not_done_holds_back_all_behind_it() {
-        let mut window = Window::default();
-        for offset in [5, 6, 9] {
-            window.read(offset, offset * 10, None);
-        }
-        window.done(6);
-        assert_eq!((window.take_prefix(|_| ()), window.oldest_ms()), (None, Some(50)));
-        window.done(5);
-        assert_eq!((window.take_prefix(|_| ()), window.oldest_ms()), (Some(7), Some(90)));
-        window.done(9);
-        assert_eq!((window.take_prefix(|_| ()), window.is_empty()), (Some(10), true));
+    fn entry(offset: i64) -> Entry {
+        Entry { offset, timestamp_ms: offset * 10, spans: 1, ..Entry::default() }
+    }
+
+    fn prefix(window: &mut Window) -> Option<i64> {
+        window.take_prefix(&mut Account::default())
     }
 
     #[test]
-    fn what_is_delivered_ahead_is_told_in_runs() {
+    fn a_record_that_is_open_holds_back_all_behind_it() {
         let mut window = Window::default();
-        (0..10).for_each(|offset| window.read(offset * 2, 0, None));
-        [2, 4, 8, 18].iter().for_each(|offset| window.done(*offset));
-        assert_eq!(window.ahead(), [2..5, 8..9, 18..19]);
+        [5, 6, 9].map(entry).into_iter().for_each(|entry| window.read(entry));
+        window.settle(6, Fate::Delivered);
+        assert_eq!((prefix(&mut window), window.oldest_ms()), (None, Some(50)));
+        window.settle(5, Fate::Delivered);
+        assert_eq!((prefix(&mut window), window.oldest_ms()), (Some(7), Some(90)));
+        window.settle(9, Fate::Delivered);
+        assert_eq!((prefix(&mut window), window.is_empty()), (Some(10), true));
+    }
+
+    #[test]
+    fn what_is_settled_ahead_is_told_in_runs_with_what_was_not_delivered() {
+        let mut window = Window::default();
+        (0..10).for_each(|offset| window.read(entry(offset * 2)));
+        [2, 4, 18].iter().for_each(|offset| window.settle(*offset, Fate::Delivered));
+        window.settle(8, Fate::DeadLettered);
+        let ahead = window.ahead();
+        assert_eq!(ahead.runs, [2..5, 8..9, 18..19]);
+        assert_eq!(ahead.odd, [(8, Fate::DeadLettered)]);
         assert_eq!(window.first_open(), Some(0));
+    }
+
+    #[test]
+    fn the_account_has_the_prefix_and_nothing_beyond() {
+        let (mut window, mut account) = (Window::default(), Account::default());
+        (0..4).for_each(|offset| window.read(entry(offset)));
+        window.settle(0, Fate::Delivered);
+        window.settle(1, Fate::DeadLettered);
+        window.settle(3, Fate::Delivered);
+        window.take_prefix(&mut account);
+        let totals = account.totals;
+        assert_eq!((totals.accepted, totals.delivered, totals.dead_lettered), (2, 1, 1));
     }
 
     proptest! {
         #[test]
-        fn a_commit_never_passes_what_is_not_done(
+        fn a_commit_never_passes_what_is_open(
             gaps in proptest::collection::vec(1i64..4, 1..60),
             order in proptest::collection::vec(any::<prop::sample::Index>(), 0..120),
         ) {
             let offsets: Vec<i64> = gaps.iter().scan(0, |at, gap| { *at += gap; Some(*at) }).collect();
             let mut window = Window::default();
-            offsets.iter().for_each(|offset| window.read(*offset, 0, None));
+            offsets.iter().for_each(|offset| window.read(entry(*offset)));
             let mut done = std::collections::BTreeSet::new();
             let mut committed = 0;
             for index in order {
                 let offset = *index.get(&offsets);
                 done.insert(offset);
-                window.done(offset);
-                committed = window.take_prefix(|_| ()).unwrap_or(committed);
+                window.settle(offset, Fate::Delivered);
+                committed = prefix(&mut window).unwrap_or(committed);
                 let first_open = offsets.iter().find(|offset| !done.contains(offset));
                 let model = offsets.iter().take_while(|o| first_open.is_none_or(|first| *o < first)).last();
                 prop_assert_eq!(committed, model.map_or(0, |last| last + 1));

@@ -1,5 +1,6 @@
 //! What the bridge writes into each record's one header: who wrote it, and how much before it in this partition.
 
+use crate::log::Record;
 use prost::Message;
 
 /// The name of the record's header.
@@ -38,6 +39,13 @@ pub struct Stamp {
     /// When the bridge took the batch, ms since 1970.
     #[prost(uint64, tag = "10")]
     pub received_unix_ms: u64,
+}
+
+impl Stamp {
+    /// The stamp of a record; `None` if it has none that can be read.
+    pub fn of(record: &Record) -> Option<Self> {
+        Self::decode(&record.header(STAMP_HEADER)?[..]).ok()
+    }
 }
 
 #[cfg(test)]

@@ -123,6 +123,18 @@ impl Double {
         self.tell(Event::Assigned(vec![assignment]));
     }
 
+    /// The records of a partition as they would be read.
+    fn of(&self, partition: u32) -> Vec<StoredRecord> {
+        let records = self.records().into_iter().filter(|placed| placed.partition == partition);
+        let stored = |(offset, placed): (usize, Placed)| StoredRecord {
+            partition,
+            offset: offset as i64,
+            timestamp_ms: 1,
+            record: placed.record,
+        };
+        records.enumerate().map(stored).collect()
+    }
+
     /// What was stored with the last commit of a partition.
     pub fn metadata(&self, partition: u32) -> String {
         let commits = self.commits.lock().unwrap();
@@ -138,6 +150,16 @@ impl Double {
             .rev()
             .find(|commit| commit.partition == partition)
             .map(|commit| commit.offset)
+    }
+}
+
+/// A scan of one batch.
+struct Held(Option<Vec<StoredRecord>>);
+
+#[async_trait]
+impl Scan for Held {
+    async fn next(&mut self) -> Result<Option<Vec<StoredRecord>>, LogError> {
+        Ok(self.0.take())
     }
 }
 
@@ -185,6 +207,35 @@ impl Log for Double {
 
     async fn reader(&self, _group: &str) -> Result<Box<dyn Reader>, LogError> {
         Ok(Box::new(self.reader.lock().unwrap().take().expect("one reader")))
+    }
+
+    /// As a log that holds what was appended; of the group it knows what its reader committed.
+    async fn standing(&self, _group: &str) -> Result<Vec<Standing>, LogError> {
+        let standing = |partition| {
+            let committed = self.committed(partition);
+            let metadata = self.metadata(partition);
+            let end = self.of(partition).len() as i64;
+            Standing { partition, committed, metadata, start: 0, end }
+        };
+        Ok((0..self.partitions).map(standing).collect())
+    }
+
+    async fn scan(&self, stretches: Vec<Stretch>) -> Result<Box<dyn Scan>, LogError> {
+        let of = |stretch: &Stretch| {
+            let records = self.of(stretch.partition);
+            let offsets = stretch.offsets.clone();
+            records.into_iter().filter(move |record| offsets.contains(&record.offset))
+        };
+        Ok(Box::new(Held(Some(stretches.iter().flat_map(of).collect()))))
+    }
+
+    async fn store(&self, _group: &str, commits: Vec<Commit>) -> Result<(), LogError> {
+        self.commits.lock().unwrap().extend(commits);
+        Ok(())
+    }
+
+    fn retention(&self) -> Option<Duration> {
+        None
     }
 
     fn sibling(&self, topic: &str, _settings: &TopicSettings) -> Result<Arc<dyn Log>, LogError> {

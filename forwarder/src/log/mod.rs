@@ -13,12 +13,14 @@ pub mod embedded;
 mod error;
 pub mod kafka;
 mod location;
+mod look;
 mod partitioner;
 mod record;
 mod settings;
 
 pub use error::{AppendError, LogError};
 pub use location::{LocationError, LogLocation};
+pub use look::{Scan, Standing, Stretch};
 pub use partitioner::partition_of;
 pub use record::{Placed, Record, StoredRecord};
 pub use settings::{LogSettings, Retention, TopicSettings};
@@ -26,6 +28,7 @@ pub use settings::{LogSettings, Retention, TopicSettings};
 use async_trait::async_trait;
 use futures_util::future::BoxFuture;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::oneshot;
 
 /// Resolves when every record of one append is acknowledged (their offsets, in the order given), or
@@ -57,6 +60,18 @@ pub trait Log: Send + Sync + 'static {
 
     /// Joins `group` as a reader of this topic.
     async fn reader(&self, group: &str) -> Result<Box<dyn Reader>, LogError>;
+
+    /// Where `group` stands in each partition, without joining it.
+    async fn standing(&self, group: &str) -> Result<Vec<Standing>, LogError>;
+
+    /// The records of these stretches, without a group. Stretches may be empty.
+    async fn scan(&self, stretches: Vec<Stretch>) -> Result<Box<dyn Scan>, LogError>;
+
+    /// Stores the offsets of a group that has no reader.
+    async fn store(&self, group: &str, commits: Vec<Commit>) -> Result<(), LogError>;
+
+    /// How long a record is kept, whoever has not read it; `None` when without end, or not known yet.
+    fn retention(&self) -> Option<Duration>;
 
     /// The log of another topic in the same cluster or directory, with its own settings.
     fn sibling(&self, topic: &str, settings: &TopicSettings) -> Result<Arc<dyn Log>, LogError>;
@@ -150,6 +165,8 @@ pub struct PartitionLag {
     pub partition: u32,
     /// The committed offset (or where reading started, when nothing is committed yet).
     pub committed: i64,
+    /// The offset of the oldest record that the log still holds, as far as the reader knows.
+    pub start: i64,
     /// One past the last record in the log.
     pub end: i64,
 }

@@ -1,10 +1,12 @@
 //! The log in a directory: one process, fsync before acknowledgement, the readers' positions beside the records.
 //!
 //! Files, bottom up: `block` (bytes of records) → `store` (tables) → `topic` (what is known of it in memory) →
-//! `retention` (what may go) → `queue` (what waits) → `writer` (the one thread that writes) → `reader`, `directory` (open and lock).
+//! `retention` (what may go) → `queue` (what waits) → `writer` (the one thread that writes) → `reader`, `look` (without a group),
+//! `directory` (open and lock).
 
 mod block;
 mod directory;
+mod look;
 mod queue;
 mod reader;
 mod retention;
@@ -24,14 +26,15 @@ mod tests;
 pub use topic::Counters;
 
 use super::{
-    Acknowledgement, AppendError, Log, LogError, LogSettings, Placed, QueueSize, Reader,
-    TopicSettings,
+    Acknowledgement, AppendError, Commit, Log, LogError, LogSettings, Placed, QueueSize, Reader,
+    Scan, Standing, Stretch, TopicSettings,
 };
 use async_trait::async_trait;
 use directory::{Directory, Surroundings};
 use queue::Item;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::oneshot;
 use topic::Topic;
 
@@ -95,6 +98,22 @@ impl Log for EmbeddedLog {
     async fn reader(&self, group: &str) -> Result<Box<dyn Reader>, LogError> {
         let reader = reader::DirectoryReader::join(&self.directory, &self.topic, group).await?;
         Ok(Box::new(reader))
+    }
+
+    async fn standing(&self, group: &str) -> Result<Vec<Standing>, LogError> {
+        Ok(look::standing(&self.topic, group))
+    }
+
+    async fn scan(&self, stretches: Vec<Stretch>) -> Result<Box<dyn Scan>, LogError> {
+        Ok(Box::new(look::Blocks::new(&self.directory, &self.topic, stretches)))
+    }
+
+    async fn store(&self, group: &str, commits: Vec<Commit>) -> Result<(), LogError> {
+        look::store(&self.directory, &self.topic, group, commits).await
+    }
+
+    fn retention(&self) -> Option<Duration> {
+        self.topic.settings.retention.age
     }
 
     fn sibling(&self, topic: &str, settings: &TopicSettings) -> Result<Arc<dyn Log>, LogError> {

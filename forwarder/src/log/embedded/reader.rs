@@ -50,9 +50,10 @@ impl Drop for Membership {
     }
 }
 
-struct Fetched {
-    records: Vec<StoredRecord>,
-    next: u64,
+/// Records, and the sequence of the block behind them.
+pub(super) struct Fetched {
+    pub records: Vec<StoredRecord>,
+    pub next: u64,
 }
 
 impl DirectoryReader {
@@ -179,7 +180,7 @@ impl Reader for DirectoryReader {
 }
 
 /// Reads blocks until so many bytes or the end are reached. `tail` is where the end was before.
-fn fetch(
+pub(super) fn fetch(
     shared: &Shared,
     topic: &Topic,
     from: Option<u64>,

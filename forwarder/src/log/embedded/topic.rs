@@ -168,12 +168,13 @@ impl Topic {
     pub fn lag(&self, group: &str, started: &[i64]) -> Vec<PartitionLag> {
         let state = self.state();
         let group = state.groups.get(group);
-        let of = |(partition, (_, end)): (usize, &(i64, i64))| {
+        let of = |(partition, (oldest, end)): (usize, &(i64, i64))| {
             let position = group.and_then(|g| g.positions.get(&(partition as u32)));
             let start = started.get(partition).copied().unwrap_or_default();
             PartitionLag {
                 partition: partition as u32,
                 committed: position.map_or(start, |(offset, _)| *offset),
+                start: *oldest,
                 end: *end,
             }
         };

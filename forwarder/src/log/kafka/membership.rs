@@ -92,14 +92,22 @@ fn take(member: &Member, message: &BorrowedMessage<'_>) {
     if !member.positions.read(partition, message.offset()) {
         return;
     }
+    member.fetched.push(stored(message));
+}
+
+/// A message as a record of ours.
+pub(super) fn stored(message: &BorrowedMessage<'_>) -> StoredRecord {
     let record = Record {
         key: message.key().map(Bytes::copy_from_slice),
         headers: native::headers(message),
         value: message.payload().map(Bytes::copy_from_slice).unwrap_or_default(),
     };
-    let timestamp_ms = message.timestamp().to_millis().unwrap_or(0);
-    let offset = message.offset();
-    member.fetched.push(StoredRecord { partition, offset, timestamp_ms, record });
+    StoredRecord {
+        partition: message.partition() as u32,
+        offset: message.offset(),
+        timestamp_ms: message.timestamp().to_millis().unwrap_or(0),
+        record,
+    }
 }
 
 fn fatal(member: &Member, error: &KafkaError) -> LogError {
@@ -129,7 +137,7 @@ fn close(consumer: &MemberConsumer) {
     }
 }
 
-/// Asks where the assigned partitions end: a paused partition is not fetched, and its lag grows all the same.
+/// Asks where the assigned partitions begin and end: a paused partition is not fetched, and its lag grows all the same.
 pub(super) fn refresh_ends(consumer: &Weak<MemberConsumer>) -> KafkaResult<()> {
     let Some(consumer) = consumer.upgrade() else { return Ok(()) };
     let member = consumer.context();
@@ -137,8 +145,9 @@ pub(super) fn refresh_ends(consumer: &Weak<MemberConsumer>) -> KafkaResult<()> {
         if member.stopping.load(Ordering::Acquire) {
             break;
         }
-        let (_, end) = consumer.fetch_watermarks(&member.topic, partition as i32, ASK)?;
+        let (start, end) = consumer.fetch_watermarks(&member.topic, partition as i32, ASK)?;
         member.reach.answered();
+        member.positions.starts_at(partition, start);
         member.positions.ends_at(partition, end);
     }
     Ok(())

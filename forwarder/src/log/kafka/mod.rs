@@ -2,11 +2,13 @@
 //!
 //! `cluster` holds what is told to librdkafka and `reach` what it tells about brokers that are away; `topic` learns and
 //! makes the topic; `producer` appends through one `writer` at a time; `reader` is a group's member, whose thread
-//! (`membership`, `rebalance`) fills `fetched` and keeps `positions`. `native` holds the few unsafe lines.
+//! (`membership`, `rebalance`) fills `fetched` and keeps `positions`. `look` asks and reads without a group. `native` holds the
+//! few unsafe lines.
 
 mod acknowledge;
 mod cluster;
 mod fetched;
+mod look;
 mod membership;
 mod native;
 mod positions;
@@ -22,14 +24,15 @@ mod writer;
 mod tests;
 
 use super::{
-    Acknowledgement, AppendError, Log, LogError, LogSettings, Placed, QueueSize, Reader,
-    TopicSettings,
+    Acknowledgement, AppendError, Commit, Log, LogError, LogSettings, Placed, QueueSize, Reader,
+    Scan, Standing, Stretch, TopicSettings,
 };
 use async_trait::async_trait;
 use cluster::Cluster;
 use producer::Producer;
 use reader::KafkaReader;
 use std::sync::Arc;
+use std::time::Duration;
 use topic::Topic;
 
 pub use producer::producers_replaced;
@@ -82,6 +85,22 @@ impl Log for KafkaLog {
     async fn reader(&self, group: &str) -> Result<Box<dyn Reader>, LogError> {
         let ahead = self.settings.fetch_ahead_bytes;
         Ok(Box::new(KafkaReader::join(&self.cluster, &self.topic, group, ahead)?))
+    }
+
+    async fn standing(&self, group: &str) -> Result<Vec<Standing>, LogError> {
+        look::standing(&self.cluster, &self.topic, group).await
+    }
+
+    async fn scan(&self, stretches: Vec<Stretch>) -> Result<Box<dyn Scan>, LogError> {
+        look::scan(&self.cluster, &self.topic, stretches, self.settings.fetch_ahead_bytes).await
+    }
+
+    async fn store(&self, group: &str, commits: Vec<Commit>) -> Result<(), LogError> {
+        look::store(&self.cluster, &self.topic, group, commits).await
+    }
+
+    fn retention(&self) -> Option<Duration> {
+        self.topic.retention()
     }
 
     fn sibling(&self, topic: &str, settings: &TopicSettings) -> Result<Arc<dyn Log>, LogError> {

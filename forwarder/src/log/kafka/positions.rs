@@ -11,6 +11,7 @@ pub(super) struct Positions(Mutex<BTreeMap<u32, Position>>);
 struct Position {
     /// The committed offset, or where reading started.
     committed: i64,
+    start: i64,
     end: i64,
 }
 
@@ -18,7 +19,8 @@ impl Positions {
     /// A partition came, whose log ends at `end` if that is known.
     pub(super) fn assigned(&self, assignment: &Assignment, end: Option<i64>) {
         let committed = assignment.committed.or(assignment.log_start).unwrap_or(0);
-        let position = Position { committed, end: end.unwrap_or(committed) };
+        let start = assignment.log_start.unwrap_or(0);
+        let position = Position { committed, start, end: end.unwrap_or(committed) };
         self.lock().insert(assignment.partition, position);
     }
 
@@ -30,6 +32,13 @@ impl Positions {
     /// Whether the partition is assigned. Notes that the log reaches beyond `offset`.
     pub(super) fn read(&self, partition: u32, offset: i64) -> bool {
         self.ends_at(partition, offset + 1)
+    }
+
+    /// The log begins at `start` by now.
+    pub(super) fn starts_at(&self, partition: u32, start: i64) {
+        if let Some(position) = self.lock().get_mut(&partition) {
+            position.start = position.start.max(start);
+        }
     }
 
     /// The log reaches to `end` at least. False when the partition is not assigned.
@@ -60,6 +69,7 @@ impl Positions {
         let lag = |(&partition, position): (&u32, &Position)| PartitionLag {
             partition,
             committed: position.committed,
+            start: position.start,
             end: position.end,
         };
         self.lock().iter().map(lag).collect()

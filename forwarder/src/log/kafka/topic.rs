@@ -38,6 +38,14 @@ pub(super) struct Topic {
 struct Known {
     partitions: u32,
     record_bytes: usize,
+    retention: Option<Duration>,
+}
+
+/// What the topic is configured with at the brokers, as far as it is told to us.
+#[derive(Debug, Clone, Copy, Default)]
+struct Configured {
+    largest_batch: Option<usize>,
+    retention: Option<Duration>,
 }
 
 impl Topic {
@@ -59,6 +67,11 @@ impl Topic {
     pub(super) fn record_bytes(&self) -> usize {
         let limit = self.known.get().map(|known| known.record_bytes);
         limit.unwrap_or(self.settings.max_record_bytes).min(REQUEST_BYTES - FRAMING_BYTES)
+    }
+
+    /// `retention.ms`; `None` when it is without end or was not told.
+    pub(super) fn retention(&self) -> Option<Duration> {
+        self.known.get()?.retention
     }
 
     /// The number of partitions: asked for once, within 5 s; `LogError::Unavailable` when no broker answers.
@@ -106,10 +119,12 @@ impl Topic {
             self.create(&admin, runtime, deadline)?;
             partitions = Some(self.appear(&admin, deadline)?);
         }
-        let of_broker = self.broker_limit(&admin, runtime, deadline);
-        let record_bytes = of_broker.map(|limit| limit.saturating_sub(FRAMING_BYTES));
-        let record_bytes = record_bytes.unwrap_or(usize::MAX).min(self.settings.max_record_bytes);
-        Ok(Known { partitions: partitions.unwrap_or(1), record_bytes })
+        let configured = self.configured(&admin, runtime, deadline).unwrap_or_default();
+        // A larger batch would be refused for good.
+        let of_broker = configured.largest_batch.map(|limit| limit.saturating_sub(FRAMING_BYTES));
+        let record_bytes = of_broker.unwrap_or(usize::MAX).min(self.settings.max_record_bytes);
+        let retention = configured.retention;
+        Ok(Known { partitions: partitions.unwrap_or(1), record_bytes, retention })
     }
 
     /// Waits for a topic that was made: brokers take a moment to hear of it, and to choose leaders.
@@ -196,14 +211,20 @@ impl Topic {
         }
     }
 
-    /// `max.message.bytes` of the topic: a larger batch would be refused for good. `None` when it is not told to us.
-    fn broker_limit(&self, admin: &Admin, runtime: &Handle, deadline: Instant) -> Option<usize> {
+    /// `max.message.bytes` and `retention.ms` of the topic. `None` when they are not told to us.
+    fn configured(&self, admin: &Admin, runtime: &Handle, deadline: Instant) -> Option<Configured> {
         let left = deadline.saturating_duration_since(Instant::now());
         let options = AdminOptions::new().request_timeout(Some(left.min(LIMIT / 5)));
         let resource = ResourceSpecifier::Topic(&self.name);
         let answer = runtime.block_on(admin.describe_configs([&resource], &options)).ok()?;
         let described = answer.into_iter().next()?.ok()?;
-        described.get("max.message.bytes")?.value.as_ref()?.parse().ok()
+        let value = |name: &str| described.get(name)?.value.clone();
+        // -1 is without end.
+        let retention = value("retention.ms").and_then(|ms| ms.parse().ok());
+        Some(Configured {
+            largest_batch: value("max.message.bytes").and_then(|bytes| bytes.parse().ok()),
+            retention: retention.map(Duration::from_millis),
+        })
     }
 
     fn unavailable(&self, detail: impl ToString) -> LogError {
