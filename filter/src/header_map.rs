@@ -95,9 +95,8 @@ pub fn serialize_path(path: &[&str]) -> Vec<u8> {
     path.join("\0").into_bytes()
 }
 
-/// Writes pairs in the proxy's form; the tests' counterpart of [`pairs`].
-#[cfg(test)]
-pub(crate) fn serialize(list: &[(&[u8], &[u8])]) -> Vec<u8> {
+/// Writes pairs in the proxy's form: the counterpart of [`pairs`].
+pub fn serialize(list: &[(&[u8], &[u8])]) -> Vec<u8> {
     let mut out = (list.len() as u32).to_le_bytes().to_vec();
     for (key, value) in list {
         out.extend((key.len() as u32).to_le_bytes());

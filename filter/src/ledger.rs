@@ -13,8 +13,12 @@ pub struct Ledger {
     pub dropped_refused: u64,
     /// Spans still held when the worker ended.
     pub dropped_at_end: u64,
+    /// Requests that have no span, since those under way held too many bytes. Not part of `made`.
+    pub not_recorded: u64,
     /// Batches dispatched, each try counted.
     pub batches_sent: u64,
+    /// Batches that were answered with 200.
+    pub batches_accepted: u64,
     /// Batches dispatched again.
     pub batches_retried: u64,
     /// Calls that could not be made or were answered with something retryable.

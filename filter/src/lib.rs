@@ -1,8 +1,8 @@
 //! The Spanferry filter: one span per request through a proxy, the trace context carried on, the spans
 //! batched and handed to the bridge. A request never waits for telemetry and never fails because of it.
 //!
-//! Only `root`, `request` and `host` know a proxy; they exist on wasm32 with the feature `plugin`.
-//! Everything else takes time, randomness and the proxy's answers as arguments.
+//! All of it is plain Rust over the trait [`host::Host`]. Only `host::proxy` and `exports` know proxy-wasm; they
+//! exist on wasm32 with the feature `plugin`.
 
 pub mod admission;
 pub mod answer;
@@ -12,24 +12,26 @@ pub mod batch;
 pub mod config;
 pub mod encode;
 pub mod header_map;
+pub mod host;
 pub mod ids;
 pub mod ledger;
 pub mod metrics;
 pub mod outbox;
 pub mod properties;
+pub mod request;
 pub mod resource;
 pub mod response_flags;
+pub mod room;
+pub mod root;
 pub mod sampling;
 pub mod semconv;
 pub mod span;
 pub mod trace_context;
+pub mod trouble;
+pub mod vm;
 
 #[cfg(all(feature = "plugin", target_arch = "wasm32"))]
-mod host;
-#[cfg(all(feature = "plugin", target_arch = "wasm32"))]
-mod request;
-#[cfg(all(feature = "plugin", target_arch = "wasm32"))]
-mod root;
+mod exports;
 
 /// The instrumentation scope's name and `telemetry.sdk.name`.
 pub const SCOPE_NAME: &str = "spanferry-filter";
@@ -43,15 +45,4 @@ mod testing {
     pub(crate) use core::prelude::v1::test;
     #[cfg(target_arch = "wasm32")]
     pub(crate) use wasm_bindgen_test::wasm_bindgen_test as test;
-}
-
-#[cfg(all(feature = "plugin", target_arch = "wasm32"))]
-#[allow(missing_docs)]
-mod entry {
-    use crate::{host, root};
-
-    proxy_wasm::main! {{
-        host::install_panic_hook();
-        proxy_wasm::set_root_context(|context_id| Box::new(root::Root::new(context_id)));
-    }}
 }

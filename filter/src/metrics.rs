@@ -13,7 +13,7 @@ pub enum MetricKind {
 }
 
 /// How many metrics there are.
-pub const COUNT: usize = 11;
+pub const COUNT: usize = 14;
 
 /// Every metric: kind and name, in the order of [`Meter::changes`].
 pub const METRICS: [(MetricKind, &str); COUNT] = [
@@ -22,12 +22,15 @@ pub const METRICS: [(MetricKind, &str); COUNT] = [
     (MetricKind::Counter, "spanferry_spans_dropped_buffer_full"),
     (MetricKind::Counter, "spanferry_spans_dropped_refused"),
     (MetricKind::Counter, "spanferry_spans_dropped_at_end"),
+    (MetricKind::Counter, "spanferry_requests_not_recorded"),
     (MetricKind::Counter, "spanferry_batches_sent"),
+    (MetricKind::Counter, "spanferry_batches_accepted"),
     (MetricKind::Counter, "spanferry_batches_retried"),
     (MetricKind::Counter, "spanferry_calls_failed"),
     (MetricKind::Counter, "spanferry_config_errors"),
     (MetricKind::Gauge, "spanferry_buffered_bytes"),
     (MetricKind::Gauge, "spanferry_buffered_spans"),
+    (MetricKind::Gauge, "spanferry_open_requests_bytes"),
 ];
 
 /// The numbers of one worker at one moment.
@@ -41,6 +44,8 @@ pub struct Reading {
     pub buffered_bytes: u64,
     /// Spans held.
     pub buffered_spans: u64,
+    /// Bytes held by requests under way.
+    pub open_bytes: u64,
 }
 
 /// Remembers what was told.
@@ -59,12 +64,15 @@ impl Meter {
             ledger.dropped_buffer_full,
             ledger.dropped_refused,
             ledger.dropped_at_end,
+            ledger.not_recorded,
             ledger.batches_sent,
+            ledger.batches_accepted,
             ledger.batches_retried,
             ledger.calls_failed,
             reading.config_errors,
             reading.buffered_bytes,
             reading.buffered_spans,
+            reading.open_bytes,
         ];
         let before = std::mem::replace(&mut self.told, now);
         (0..COUNT).filter(move |i| now[*i] != before[*i]).map(move |i| {

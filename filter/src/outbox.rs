@@ -166,6 +166,7 @@ impl Outbox {
         match outcome {
             Outcome::Accepted { rejected } => {
                 let rejected = rejected.min(spans);
+                self.ledger.batches_accepted += 1;
                 self.ledger.accepted += spans - rejected;
                 self.ledger.dropped_refused += rejected;
                 self.backoff.succeed();
@@ -181,6 +182,11 @@ impl Outbox {
             }
         }
         Some(settled)
+    }
+
+    /// A request will have no span, for want of room.
+    pub fn count_not_recorded(&mut self) {
+        self.ledger.not_recorded += 1;
     }
 
     /// The running totals.

@@ -1,0 +1,133 @@
+//! The contexts of one VM, by the proxy's ids: its root contexts, and the requests under way, each of one
+//! root. A callback for an id that nobody knows does nothing.
+
+use crate::host::Host;
+use crate::request::Request;
+use crate::root::{Root, Worker};
+use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
+
+/// All contexts of one VM. A configuration that changes at run time adds a root to the VM that is there.
+pub struct Vm<H> {
+    host: H,
+    /// One for each configuration that is in use: few.
+    roots: Vec<Root<H>>,
+    requests: HashMap<u32, Open, BuildHasherDefault<IdHasher>>,
+}
+
+/// A request under way, of this root.
+struct Open {
+    root: u32,
+    request: Request,
+}
+
+impl<H: Host> Vm<H> {
+    /// Without contexts.
+    pub fn new(host: H) -> Self {
+        Self { host, roots: Vec::new(), requests: HashMap::default() }
+    }
+
+    /// A root context when `root` is 0, else a request of that root.
+    pub fn on_context_create(&mut self, context: u32, root: u32) {
+        if root == 0 {
+            self.roots.retain(|root| root.id != context);
+            self.roots.push(Root::new(self.host, context));
+        } else {
+            self.requests.insert(context, Open { root, request: Request::default() });
+        }
+    }
+
+    /// The configuration of a root is there, with this many bytes.
+    pub fn on_configure(&mut self, root: u32, size: usize) {
+        if let Some(root) = find(&mut self.roots, root) {
+            root.configure(size);
+        }
+    }
+
+    /// A root's time has come.
+    pub fn on_tick(&mut self, root: u32) {
+        if let Some(root) = find(&mut self.roots, root) {
+            root.tick();
+        }
+    }
+
+    /// A root's call was answered, or failed: then it has no headers.
+    pub fn on_http_call_response(&mut self, root: u32, token: u32, body_size: usize) {
+        if let Some(root) = find(&mut self.roots, root) {
+            root.answered(token, body_size);
+        }
+    }
+
+    /// A request's headers are there. One that will have no span is forgotten at once.
+    pub fn on_request_headers(&mut self, context: u32) {
+        let Some(open) = self.requests.get_mut(&context) else { return };
+        let worker = find(&mut self.roots, open.root).and_then(Root::worker);
+        if !worker.is_some_and(|worker| open.request.begin(worker)) {
+            self.requests.remove(&context);
+        }
+    }
+
+    /// A request is over, and its status and sizes are final.
+    pub fn on_log(&mut self, context: u32) {
+        if let Some((request, worker)) = self.take(context) {
+            request.end(worker);
+        }
+    }
+
+    /// A context ends. False when a root wants time to send what it holds; it then says when it is done.
+    /// A request that was not logged, as in Envoy's upstream filters, is over now.
+    pub fn on_done(&mut self, context: u32) -> bool {
+        match find(&mut self.roots, context) {
+            Some(root) => root.end(),
+            None => {
+                self.on_log(context);
+                true
+            }
+        }
+    }
+
+    /// A context is gone.
+    pub fn on_delete(&mut self, context: u32) {
+        match self.roots.iter().position(|root| root.id == context) {
+            Some(at) => drop(self.roots.swap_remove(at)),
+            None => {
+                if let Some((request, worker)) = self.take(context) {
+                    request.forget(worker);
+                }
+            }
+        }
+    }
+
+    /// Takes a request out, with its root's worker.
+    fn take(&mut self, context: u32) -> Option<(Request, &mut Worker<H>)> {
+        let open = self.requests.remove(&context)?;
+        let worker = find(&mut self.roots, open.root)?.worker()?;
+        Some((open.request, worker))
+    }
+}
+
+fn find<H>(roots: &mut [Root<H>], id: u32) -> Option<&mut Root<H>> {
+    roots.iter_mut().find(|root| root.id == id)
+}
+
+/// The proxy counts its contexts' ids up; spread over the table they need no more than this.
+#[derive(Default)]
+struct IdHasher(u64);
+
+impl Hasher for IdHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|byte| self.write_u32((*byte).into()));
+    }
+
+    fn write_u32(&mut self, id: u32) {
+        // Knuth's multiplicative hash: the table takes its tag from the top bits, its place from the low.
+        self.0 = (self.0 ^ u64::from(id)).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(32);
+    }
+}
+
+#[cfg(test)]
+mod tests;
