@@ -12,3 +12,5 @@ pub mod logging;
 pub mod otlp;
 pub mod role;
 pub mod shutdown;
+#[cfg(test)]
+mod simulation;

@@ -19,3 +19,5 @@ mod tests;
 pub use metrics::Metrics;
 pub use serve::{BridgeError, Listeners, run};
 pub use settings::Settings;
+#[cfg(test)]
+pub(crate) use {intake::Intake, receive::router};

@@ -15,9 +15,13 @@ mod topic;
 mod writer;
 
 #[cfg(test)]
+mod crashes;
+#[cfg(test)]
 mod faults;
 #[cfg(test)]
 mod model;
+#[cfg(test)]
+mod platter;
 #[cfg(test)]
 mod speed;
 #[cfg(test)]

@@ -1,0 +1,144 @@
+//! A process: a runtime with a clock that stands still, run for a slice at a time, and gone when it is dropped.
+
+use super::chance::Chance;
+use super::cluster::Cluster;
+use super::destination::Destination;
+use super::link::{Link, Topic};
+use crate::bridge::{self, Intake, router};
+use crate::forward::{self, ForwardError};
+use axum::Router;
+use axum::body::Body;
+use http::Request;
+use prometheus_client::registry::Registry;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+use tokio::runtime::{Builder, Runtime};
+use tokio::sync::oneshot;
+use tokio::task::{JoinHandle, yield_now};
+use tokio_util::sync::CancellationToken;
+use tower::ServiceExt;
+
+/// What every process is made of.
+pub struct Slices(Runtime);
+
+impl Slices {
+    fn new() -> Self {
+        let runtime = Builder::new_current_thread().enable_time().start_paused(true).build();
+        Self(runtime.unwrap())
+    }
+
+    /// Runs for a while: to a random point among the tasks, or until some ms went by on its clock.
+    pub fn run(&self, chance: &Chance) {
+        let (turns, ms) = (chance.below(40), chance.below(60));
+        if chance.one_in(2) {
+            self.0.block_on(async {
+                for _ in 0..turns {
+                    yield_now().await;
+                }
+            });
+        } else {
+            self.pass(Duration::from_millis(ms));
+        }
+    }
+
+    /// Runs until so much time went by.
+    pub fn pass(&self, time: Duration) {
+        self.0.block_on(async { tokio::time::sleep(time).await });
+    }
+
+    /// Its clock jumps, and it runs on.
+    pub fn jump(&self, time: Duration) {
+        self.0.block_on(async { tokio::time::advance(time).await });
+    }
+}
+
+/// A bridge without sockets: everything behind them.
+pub struct Bridge {
+    pub slices: Slices,
+    router: Router,
+}
+
+impl Bridge {
+    pub fn start(cluster: &Arc<Cluster>, chance: &Chance) -> Self {
+        let slices = Slices::new();
+        let _within = slices.0.enter();
+        let log = Link::start(Topic::Traces, cluster, chance);
+        let letters = Link::start(Topic::DeadLetters, cluster, chance);
+        let metrics = Arc::new(bridge::Metrics::register(&mut Registry::default()));
+        let settings = bridge::Settings::default();
+        let router = router(Arc::new(Intake::new(log, letters, settings, metrics)));
+        drop(_within);
+        Self { slices, router }
+    }
+
+    /// Hands a request in; the status comes when it is answered, and an error when the process is gone.
+    pub fn post(&self, request: Request<Body>) -> oneshot::Receiver<u16> {
+        let (done, answer) = oneshot::channel();
+        let answering = self.router.clone().oneshot(request);
+        self.slices.0.spawn(async move {
+            let Ok(response) = answering.await;
+            let _ = done.send(response.status().as_u16());
+        });
+        answer
+    }
+}
+
+/// A whole forwarder.
+pub struct Forwarder {
+    pub slices: Slices,
+    pub stop: CancellationToken,
+    running: JoinHandle<Result<(), ForwardError>>,
+    metrics: Arc<forward::Metrics>,
+    member: Arc<AtomicU64>,
+}
+
+impl Forwarder {
+    pub fn start(cluster: &Arc<Cluster>, to: &Arc<Destination>, chance: &Chance) -> Self {
+        let slices = Slices::new();
+        let _within = slices.0.enter();
+        let log = Link::start(Topic::Traces, cluster, chance);
+        let letters = Link::start(Topic::DeadLetters, cluster, chance);
+        let metrics = Arc::new(forward::Metrics::register(&mut Registry::default()));
+        let (stop, member) = (CancellationToken::new(), log.member.clone());
+        let forwarding =
+            forward::run(log, letters, to.clone(), settings(), metrics.clone(), stop.clone());
+        let running = slices.0.spawn(forwarding);
+        drop(_within);
+        Self { slices, stop, running, metrics, member }
+    }
+
+    /// Its place in the group, once it has one.
+    pub fn member(&self) -> u64 {
+        self.member.load(Relaxed)
+    }
+
+    /// Spans that it says are lost.
+    pub fn lost_spans(&self) -> u64 {
+        self.metrics.lost_spans.get()
+    }
+
+    /// Records that it did not deliver again.
+    pub fn suppressed_records(&self) -> u64 {
+        self.metrics.suppressed_records.get()
+    }
+
+    /// How it ended, if it did.
+    pub fn ended(&mut self) -> Option<String> {
+        if !self.running.is_finished() {
+            return None;
+        }
+        Some(format!("{:?}", self.slices.0.block_on(&mut self.running)))
+    }
+}
+
+/// Small requests and short pauses: much to be caught in the middle of.
+fn settings() -> forward::Settings {
+    forward::Settings {
+        requests_in_flight: 4,
+        max_request_spans: 12,
+        backoff_min: Duration::from_millis(20),
+        backoff_max: Duration::from_millis(500),
+        ..forward::Settings::default()
+    }
+}

@@ -1,0 +1,273 @@
+//! Two bridges, two forwarders, some senders: run in slices, crashed, stopped, ended, cut off, and asked at the end.
+
+use super::chance::Chance;
+use super::cluster::Cluster;
+use super::destination::{Destination, Mood};
+use super::process::{Bridge, Forwarder};
+use super::sender::Sender;
+use std::collections::HashSet;
+use std::ops::AddAssign;
+use std::sync::Arc;
+use std::time::Duration;
+
+const SENDERS: u64 = 7;
+/// Slices within which a world without faults must have delivered everything.
+const SETTLE: usize = 20_000;
+
+/// What happened, and what came of it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Tally {
+    pub bridge_crashes: u64,
+    pub forwarder_crashes: u64,
+    pub forwarder_ends: u64,
+    pub stops: u64,
+    pub clock_jumps: u64,
+    pub cluster_outages: u64,
+    pub destination_outages: u64,
+    pub accepted: u64,
+    pub delivered: u64,
+    pub dead_lettered: u64,
+    pub repeats: u64,
+    pub suppressed: u64,
+}
+
+impl AddAssign for Tally {
+    fn add_assign(&mut self, other: Self) {
+        self.bridge_crashes += other.bridge_crashes;
+        self.forwarder_crashes += other.forwarder_crashes;
+        self.forwarder_ends += other.forwarder_ends;
+        self.stops += other.stops;
+        self.clock_jumps += other.clock_jumps;
+        self.cluster_outages += other.cluster_outages;
+        self.destination_outages += other.destination_outages;
+        self.accepted += other.accepted;
+        self.delivered += other.delivered;
+        self.dead_lettered += other.dead_lettered;
+        self.repeats += other.repeats;
+        self.suppressed += other.suppressed;
+    }
+}
+
+/// See the module.
+pub struct World {
+    chance: Chance,
+    cluster: Arc<Cluster>,
+    destination: Arc<Destination>,
+    bridges: Vec<Bridge>,
+    forwarders: Vec<Forwarder>,
+    senders: Vec<Sender>,
+    /// For so many more steps each process gets no slice.
+    stopped: [u64; 4],
+    /// For so many more steps the cluster, and the destination, are away.
+    away: [u64; 2],
+    tally: Tally,
+    faults: Vec<String>,
+}
+
+impl World {
+    /// Runs a world of this seed until so many of its processes were crashed, then lets it settle. The error says what
+    /// does not hold.
+    pub fn run(seed: u64, crashes: u64) -> Result<Tally, String> {
+        Self::of(seed).end_after(crashes)
+    }
+
+    /// The same with a log that loses what it acknowledged, now and then.
+    pub fn run_on_a_log_that_lies(seed: u64, crashes: u64) -> Result<Tally, String> {
+        let world = Self::of(seed);
+        world.cluster.lock().loses_one_in = Some(20);
+        world.end_after(crashes)
+    }
+
+    fn end_after(self, crashes: u64) -> Result<Tally, String> {
+        let mut world = self;
+        while world.tally.bridge_crashes + world.tally.forwarder_crashes < crashes {
+            world.step(true);
+            world.look();
+            if !world.faults.is_empty() {
+                break;
+            }
+        }
+        world.settle();
+        world.ask();
+        if world.faults.is_empty() { Ok(world.tally) } else { Err(world.faults.join("\n")) }
+    }
+
+    fn of(seed: u64) -> Self {
+        let chance = Chance::of(seed);
+        let destination = Destination::new(chance.clone());
+        let cluster = Cluster::new(destination.clone());
+        Self {
+            bridges: (0..2).map(|_| Bridge::start(&cluster, &chance)).collect(),
+            forwarders: (0..2).map(|_| Forwarder::start(&cluster, &destination, &chance)).collect(),
+            senders: (1..=SENDERS).map(Sender::new).collect(),
+            chance,
+            cluster,
+            destination,
+            stopped: [0; 4],
+            away: [0; 2],
+            tally: Tally::default(),
+            faults: Vec::new(),
+        }
+    }
+
+    /// One slice of one process, and what the senders and the weather do meanwhile.
+    fn step(&mut self, is_stormy: bool) {
+        let process = self.chance.index(4);
+        self.stopped.iter_mut().for_each(|steps| *steps = steps.saturating_sub(1));
+        if self.stopped[process] == 0 {
+            let slices = self.slices(process);
+            slices.run(&self.chance);
+        }
+        for sender in &mut self.senders {
+            let accepted = sender.step(&self.bridges, &self.chance, is_stormy);
+            if let Some(numbers) = accepted
+                && !self.cluster.holds(numbers.clone())
+            {
+                self.faults.push(format!("spans {numbers:?} were accepted and are not stored"));
+            }
+        }
+        if is_stormy {
+            self.weather();
+            self.strike();
+        }
+    }
+
+    fn slices(&self, process: usize) -> &super::process::Slices {
+        match process {
+            0 | 1 => &self.bridges[process].slices,
+            _ => &self.forwarders[process - 2].slices,
+        }
+    }
+
+    fn weather(&mut self) {
+        let steps = 1 + self.chance.below(30);
+        if self.away[0] == 0 && self.chance.one_in(150) {
+            self.away[0] = steps;
+            self.tally.cluster_outages += 1;
+        }
+        if self.away[1] == 0 && self.chance.one_in(150) {
+            self.away[1] = steps;
+            let mood = if self.chance.one_in(3) { Mood::Hanging } else { Mood::Away };
+            self.destination.set(mood);
+            self.tally.destination_outages += 1;
+        }
+        self.away.iter_mut().for_each(|steps| *steps = steps.saturating_sub(1));
+        self.cluster.lock().is_away = self.away[0] > 0;
+        if self.away[1] == 0 {
+            self.destination.set(Mood::Moody);
+        }
+    }
+
+    /// Something happens to a process, now and then.
+    fn strike(&mut self) {
+        let process = self.chance.index(4);
+        match self.chance.below(60) {
+            0..8 => self.crash(process),
+            8 => {
+                self.tally.stops += 1;
+                self.stopped[process] = self.chance.below(60);
+                // The group does not wait for one that is stopped for long.
+                if process >= 2 && self.chance.one_in(2) {
+                    self.put_out(process - 2);
+                }
+            }
+            9 => {
+                self.tally.clock_jumps += 1;
+                let seconds = self.chance.below(3_600);
+                self.slices(process).jump(Duration::from_secs(seconds));
+            }
+            10 if process >= 2 => {
+                self.tally.forwarder_ends += 1;
+                self.forwarders[process - 2].stop.cancel();
+            }
+            _ => {}
+        }
+    }
+
+    fn crash(&mut self, process: usize) {
+        self.stopped[process] = self.chance.below(4);
+        if process < 2 {
+            self.tally.bridge_crashes += 1;
+            self.bridges[process] = Bridge::start(&self.cluster, &self.chance);
+            return;
+        }
+        self.tally.forwarder_crashes += 1;
+        self.put_out(process - 2);
+        self.start_forwarder(process - 2);
+    }
+
+    fn put_out(&self, forwarder: usize) {
+        self.cluster.lock().group.leave(self.forwarders[forwarder].member());
+        self.cluster.changed.notify_waiters();
+    }
+
+    /// A new one in the place of one that is gone.
+    fn start_forwarder(&mut self, place: usize) {
+        self.account(place);
+        self.forwarders[place] = Forwarder::start(&self.cluster, &self.destination, &self.chance);
+    }
+
+    /// What a forwarder counted, before it goes.
+    fn account(&mut self, place: usize) {
+        let forwarder = &self.forwarders[place];
+        self.tally.suppressed += forwarder.suppressed_records();
+        let lost = forwarder.lost_spans();
+        if lost > 0 {
+            self.faults.push(format!("a forwarder says that {lost} spans are lost"));
+        }
+    }
+
+    /// One that was told to end is followed by a new one; one that ended by itself is a fault. A commit may be one too.
+    fn look(&mut self) {
+        for place in 0..self.forwarders.len() {
+            let was_told = self.forwarders[place].stop.is_cancelled();
+            let Some(end) = self.forwarders[place].ended() else { continue };
+            if !was_told || !end.starts_with("Ok(Ok") {
+                self.faults.push(format!("a forwarder ended: {end}"));
+            }
+            self.start_forwarder(place);
+        }
+        self.faults.extend(self.cluster.take_faults());
+    }
+
+    /// The faults are over; everything accepted must arrive.
+    fn settle(&mut self) {
+        self.away = [0; 2];
+        self.stopped = [0; 4];
+        self.cluster.lock().is_away = false;
+        self.destination.set(Mood::Good);
+        for _ in 0..SETTLE {
+            self.step(false);
+            self.look();
+            if self.senders.iter().all(Sender::is_idle) && self.cluster.is_drained() {
+                return;
+            }
+        }
+        self.faults.push(format!("not all of {} records were delivered", self.cluster.records()));
+    }
+
+    fn ask(&mut self) {
+        (0..self.forwarders.len()).for_each(|place| self.account(place));
+        let taken = self.destination.taken();
+        let accepted: HashSet<u64> =
+            self.senders.iter().flat_map(|sender| sender.accepted.iter().copied()).collect();
+        let missing =
+            |number: &&u64| !taken.contains_key(number) && !self.cluster.is_dead_lettered(**number);
+        let missing: Vec<&u64> = accepted.iter().filter(missing).collect();
+        let invented: Vec<&u64> =
+            taken.keys().filter(|number| !accepted.contains(number)).collect();
+        let corrupt = self.destination.corrupt();
+        for (what, numbers) in
+            [("missing", missing), ("invented", invented), ("corrupt", corrupt.iter().collect())]
+        {
+            if !numbers.is_empty() {
+                self.faults.push(format!("{} spans {what}: {numbers:?}", numbers.len()));
+            }
+        }
+        self.tally.accepted = accepted.len() as u64;
+        self.tally.delivered = taken.len() as u64;
+        let letters = accepted.iter().filter(|number| !taken.contains_key(number));
+        self.tally.dead_lettered = letters.count() as u64;
+        self.tally.repeats = taken.values().map(|times| times - 1).sum();
+    }
+}
