@@ -1,9 +1,10 @@
 //! What no crash touches: the topic's records, its dead letters, the group and its committed offsets. A commit that
-//! passes a record which is nowhere is a fault at once.
+//! passes a record which is nowhere, or whose account does not hold, is a fault at once.
 
 use super::destination::Destination;
 use super::group::{Group, MemberId};
 use super::numbered;
+use crate::ledger::Kept;
 use crate::log::{Commit, Record, StoredRecord};
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -88,6 +89,8 @@ impl Cluster {
                     state.faults.push(format!("{commit:?} passes span {number}: it is nowhere"));
                 }
             }
+            let fault = state.fault_of_account(&commit);
+            state.faults.extend(fault);
             state.committed.insert(commit.partition, commit);
         }
     }
@@ -120,6 +123,16 @@ impl Cluster {
 }
 
 impl State {
+    /// The ledger's equation as of this commit: every span up to it is in one number, and none is lost.
+    fn fault_of_account(&self, commit: &Commit) -> Option<String> {
+        let totals = Kept::decode(commit.offset, &commit.metadata).account.totals;
+        let passed = &self.partitions[commit.partition as usize][..commit.offset as usize];
+        let spans = |record: &Record| numbered::read(record.value.clone()).len() as u64;
+        let written: u64 = passed.iter().map(spans).sum();
+        let holds = totals.unaccounted() == 0 && totals.gone() == 0 && totals.accepted == written;
+        (!holds).then(|| format!("of {written} spans up to {commit:?} the account says {totals:?}"))
+    }
+
     /// Committed offset and metadata of a partition.
     pub fn committed(&self, partition: u32) -> Option<&Commit> {
         self.committed.get(&partition)

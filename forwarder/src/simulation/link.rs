@@ -5,7 +5,8 @@ use super::chance::Chance;
 use super::cluster::{Cluster, PARTITIONS};
 use super::member::Member;
 use crate::log::{
-    Acknowledgement, AppendError, Log, LogError, Placed, QueueSize, Reader, TopicSettings,
+    Acknowledgement, AppendError, Commit, Log, LogError, Placed, QueueSize, Reader, Scan, Standing,
+    Stretch, TopicSettings,
 };
 use async_trait::async_trait;
 use futures_util::FutureExt;
@@ -69,6 +70,11 @@ impl Link {
         };
         tokio::spawn(sending.run(waiting));
         Arc::new(link)
+    }
+
+    /// Looking from outside the group is the ledger's command, which has no place in a simulation.
+    fn looks_at_nothing(&self) -> LogError {
+        LogError::Fatal { what: self.topic().into(), detail: "not simulated".into() }
     }
 
     fn failed(detail: &str) -> AppendError {
@@ -205,6 +211,22 @@ impl Log for Link {
         let member = Member::join(&self.cluster, &self.chance);
         self.member.store(member.id, Relaxed);
         Ok(Box::new(member))
+    }
+
+    async fn standing(&self, _group: &str) -> Result<Vec<Standing>, LogError> {
+        Err(self.looks_at_nothing())
+    }
+
+    async fn scan(&self, _stretches: Vec<Stretch>) -> Result<Box<dyn Scan>, LogError> {
+        Err(self.looks_at_nothing())
+    }
+
+    async fn store(&self, _group: &str, _commits: Vec<Commit>) -> Result<(), LogError> {
+        Err(self.looks_at_nothing())
+    }
+
+    fn retention(&self) -> Option<Duration> {
+        None
     }
 
     fn sibling(&self, _topic: &str, _settings: &TopicSettings) -> Result<Arc<dyn Log>, LogError> {
