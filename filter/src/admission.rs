@@ -1,23 +1,32 @@
-//! The first decision on a request: leave it alone, carry its context on, or record it; and which
-//! headers it then leaves with.
+//! The first decision on a request: leave it alone, record it, watch it, or let it pass; and with which
+//! context it then goes on.
 
 use crate::header_map::RequestHeaders;
 use crate::ids::IdSource;
-use crate::sampling::{Decision, Sampler};
-use crate::trace_context::{self, Parent, SAMPLED, SpanContext, w3c};
+use crate::sampling::choice::{Choice, randomness};
+use crate::sampling::{Sampler, Subject, Threshold, Verdict};
+use crate::trace_context::{
+    self, Dialect, Extracted, Outgoing, Parent, SAMPLED, SpanContext, StateEdit, tracestate,
+};
 
-/// What is done with a request.
+/// A request that takes part in a trace.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Admission {
-    /// Ours or excluded: its headers are not touched and no span is made.
-    Skip,
-    /// The caller did not sample it: its context goes on as it came, and no span is made.
-    CarryOn {
-        /// A malformed `tracestate` is to be removed.
-        remove_state: bool,
-    },
-    /// A span is made at its end.
+pub struct Joined {
+    /// What becomes of its span.
+    pub fate: Fate,
+    /// The context that it goes on with.
+    pub outgoing: Outgoing,
+}
+
+/// What becomes of a request's span.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// It is made at the request's end.
     Record(Recording),
+    /// It is not sampled, but made if the request turns out to matter.
+    Watch(Recording),
+    /// It is not made.
+    Pass,
 }
 
 /// A request that is being recorded.
@@ -25,112 +34,101 @@ pub enum Admission {
 pub struct Recording {
     /// The span's ids.
     pub context: SpanContext,
-    /// The caller's, if it sent a valid one.
+    /// The caller's, if it sent a valid one; its list as it goes on.
     pub parent: Option<Parent>,
-    /// The `traceparent` that the request leaves with.
-    pub traceparent: String,
-    /// A stale or malformed `tracestate` is to be removed.
-    pub remove_state: bool,
+    /// The list of a span without a parent: what OpenTelemetry says of its sampling, or empty.
+    pub root_state: String,
+    /// The place of the rule that sampled it, if one did.
+    pub rule: Option<usize>,
 }
 
-/// Decides on a request.
-pub fn admit(
-    headers: &RequestHeaders<'_>,
-    exclude_paths: &[String],
-    sampler: Sampler,
+/// A request at its headers.
+pub struct Arrival<'a> {
+    /// The headers that are looked at.
+    pub headers: &'a RequestHeaders<'a>,
+    /// All of them, serialized.
+    pub raw: &'a [u8],
+    /// What the route says of sampling.
+    pub route: Option<Choice>,
+}
+
+/// Whether a request is left alone.
+pub fn is_left_alone(headers: &RequestHeaders<'_>, exclude_paths: &[String]) -> bool {
+    headers.from_spanferry
+        || exclude_paths.iter().any(|prefix| headers.path.starts_with(prefix.as_bytes()))
+}
+
+/// Decides on a request that is not left alone. The clock, ns, is asked only when a rate is configured.
+pub fn join(
+    arrival: &Arrival<'_>,
+    read: &[Dialect],
+    sampler: &mut Sampler,
     ids: &mut IdSource,
-) -> Admission {
-    let excluded = exclude_paths.iter().any(|prefix| headers.path.starts_with(prefix.as_bytes()));
-    if headers.from_spanferry || excluded {
-        return Admission::Skip;
-    }
-    let found = trace_context::extract(headers);
-    let remove_state = found.stale_state;
-    if sampler.decide(found.parent.as_ref()) == Decision::CarryOn {
-        return Admission::CarryOn { remove_state };
-    }
-    ids.stir(headers.request_id);
-    let span_id = ids.span_id();
-    let context = match &found.parent {
-        Some(parent) => SpanContext { trace_id: parent.trace_id, span_id, flags: parent.flags },
-        None => SpanContext { trace_id: ids.trace_id(), span_id, flags: SAMPLED },
+    clock: impl FnOnce() -> u64,
+) -> Joined {
+    let found = trace_context::extract(arrival.headers, read);
+    ids.stir(arrival.headers.request_id);
+    let trace_id = found.parent.as_ref().map_or_else(|| ids.trace_id(), |parent| parent.trace_id);
+    let said = found.parent.as_ref().map(|parent| tracestate::probability(&parent.state));
+    let said = said.unwrap_or_default();
+    let subject = Subject {
+        headers: arrival.headers,
+        raw: arrival.raw,
+        decision: found.decision,
+        route: arrival.route,
+        randomness: said.randomness.unwrap_or_else(|| randomness(&trace_id)),
     };
-    let traceparent = w3c::write_traceparent(&context);
-    Admission::Record(Recording { context, parent: found.parent, traceparent, remove_state })
+    let verdict = sampler.decide(&subject, clock);
+    let state = state_edit(&found, &verdict, said.threshold, subject.randomness);
+    let caller_flags = found.parent.as_ref().map_or(0, |parent| parent.flags & !SAMPLED);
+    let flags = caller_flags | if verdict.is_sampled { SAMPLED } else { 0 };
+    let is_watched = !verdict.is_sampled && sampler.keep().is_on();
+    // A span id of ours goes on only where a span of ours may be made: else its children were orphans.
+    let span_id = match &found.parent {
+        Some(parent) if !verdict.is_sampled && !is_watched => parent.span_id,
+        _ => ids.span_id(),
+    };
+    let context = SpanContext { trace_id, span_id, flags };
+    let is_debug = found.is_debug && verdict.is_sampled;
+    let outgoing = Outgoing { context, is_debug, state };
+    if !verdict.is_sampled && !is_watched {
+        return Joined { fate: Fate::Pass, outgoing };
+    }
+    let recording = recording(found.parent, &outgoing, &verdict);
+    let fate = if verdict.is_sampled { Fate::Record(recording) } else { Fate::Watch(recording) };
+    Joined { fate, outgoing }
+}
+
+fn recording(mut parent: Option<Parent>, outgoing: &Outgoing, verdict: &Verdict) -> Recording {
+    let mut root_state = String::new();
+    if let StateEdit::Set(list) = &outgoing.state {
+        match &mut parent {
+            Some(parent) => parent.state.clone_from(list),
+            None => root_state.clone_from(list),
+        }
+    }
+    Recording { context: outgoing.context, parent, root_state, rule: verdict.rule }
+}
+
+/// What becomes of `tracestate`. A threshold that does not fit to the caller's own decision is erased.
+fn state_edit(
+    found: &Extracted,
+    verdict: &Verdict,
+    threshold: Option<u64>,
+    randomness: u64,
+) -> StateEdit {
+    let list = found.parent.as_ref().map_or("", |parent| &parent.state);
+    let fits = |threshold| (randomness >= threshold) == verdict.is_sampled;
+    match (verdict.threshold, threshold) {
+        (Threshold::Set(new), _) => StateEdit::Set(tracestate::with_threshold(list, Some(new))),
+        (Threshold::Keep, Some(old)) if !fits(old) => {
+            StateEdit::Set(tracestate::with_threshold(list, None))
+        }
+        (Threshold::Erase, Some(_)) => StateEdit::Set(tracestate::with_threshold(list, None)),
+        _ if found.stale_state => StateEdit::Remove,
+        _ => StateEdit::Leave,
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::testing::test;
-
-    const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
-
-    fn decide(headers: &RequestHeaders<'_>) -> Admission {
-        let mut ids = IdSource::seeded([3; 32]);
-        admit(headers, &["/health".into()], Sampler::default(), &mut ids)
-    }
-
-    fn record(headers: &RequestHeaders<'_>) -> Recording {
-        match decide(headers) {
-            Admission::Record(recording) => recording,
-            other => panic!("{other:?}"),
-        }
-    }
-
-    fn get<'a>(traceparent: &[&'a str], tracestate: &[&'a str]) -> RequestHeaders<'a> {
-        RequestHeaders {
-            path: b"/cart",
-            traceparent: traceparent.iter().map(|v| v.as_bytes()).collect(),
-            tracestate: tracestate.iter().map(|v| v.as_bytes()).collect(),
-            ..RequestHeaders::default()
-        }
-    }
-
-    #[test]
-    fn a_valid_parent_is_continued_with_a_span_of_our_own() {
-        let incoming = format!("00-{TRACE}-00f067aa0ba902b7-01");
-        let recording = record(&get(&[&incoming], &["a=1"]));
-        assert_eq!(recording.traceparent[..36], incoming[..36]);
-        assert_ne!(recording.traceparent[36..52], incoming[36..52]);
-        assert_eq!(recording.traceparent[52..], *"-01");
-        assert_eq!(recording.parent.unwrap().state, "a=1");
-        assert!(!recording.remove_state);
-    }
-
-    #[test]
-    fn a_later_version_is_written_back_as_00() {
-        let recording = record(&get(&[&format!("cc-{TRACE}-00f067aa0ba902b7-03-more")], &[]));
-        assert!(recording.traceparent.starts_with(&format!("00-{TRACE}-")));
-        assert!(recording.traceparent.ends_with("-03"));
-    }
-
-    #[test]
-    fn an_invalid_parent_begins_a_new_trace_without_the_state() {
-        let incoming = format!("ff-{TRACE}-00f067aa0ba902b7-01");
-        let recording = record(&get(&[&incoming], &["a=1"]));
-        assert_eq!(recording.parent, None);
-        assert_ne!(recording.traceparent[3..35], *TRACE);
-        assert!(recording.traceparent.ends_with("-01"));
-        assert!(recording.remove_state);
-    }
-
-    #[test]
-    fn an_unsampled_request_is_carried_on() {
-        let incoming = format!("00-{TRACE}-00f067aa0ba902b7-00");
-        let carried = decide(&get(&[&incoming], &["a=1"]));
-        assert_eq!(carried, Admission::CarryOn { remove_state: false });
-    }
-
-    #[test]
-    fn our_own_callouts_and_excluded_paths_are_left_alone() {
-        let mut headers = get(&[], &[]);
-        headers.from_spanferry = true;
-        assert_eq!(decide(&headers), Admission::Skip);
-        let mut headers = get(&["broken"], &["a=1"]);
-        headers.path = b"/healthz?x";
-        assert_eq!(decide(&headers), Admission::Skip);
-        headers.path = b"/api/health";
-        assert_ne!(decide(&headers), Admission::Skip);
-    }
-}
+mod tests;

@@ -9,7 +9,9 @@ pub mod section;
 pub mod shape;
 
 use crate::outbox::Limits;
+use crate::sampling;
 use crate::span::SpanKind;
+use crate::trace_context::Propagation;
 use section::Section;
 use serde_json::Value;
 
@@ -67,6 +69,12 @@ pub struct Config {
     pub call_timeout_ms: u32,
     /// Requests whose path begins so are left alone.
     pub exclude_paths: Vec<String>,
+    /// Which dialects of the trace context are read and written.
+    pub propagation: Propagation,
+    /// Which requests are recorded.
+    pub sampling: sampling::Settings,
+    /// Whether a route's metadata is asked.
+    pub route_overrides: bool,
 }
 
 /// Why there is no configuration.
@@ -130,6 +138,9 @@ impl Config {
             },
             call_timeout_ms: top.whole_u32("call_timeout_ms"),
             exclude_paths: top.texts("exclude_paths"),
+            propagation: keys::propagation::propagation(top),
+            sampling: keys::sampling::settings(&top.section("sampling")),
+            route_overrides: top.flag("route_overrides"),
             cluster,
         }
     }

@@ -44,6 +44,102 @@ fn read_u32(raw: &[u8], at: usize) -> Option<usize> {
     Some(u32::from_le_bytes(bytes) as usize)
 }
 
+/// The values of one header, in order. One value takes no allocation.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct Lines<'a> {
+    first: Option<&'a [u8]>,
+    more: Vec<&'a [u8]>,
+}
+
+impl<'a> Lines<'a> {
+    /// Adds a value.
+    pub fn push(&mut self, value: &'a [u8]) {
+        match self.first {
+            None => self.first = Some(value),
+            Some(_) => self.more.push(value),
+        }
+    }
+
+    /// The value, if there is exactly one.
+    pub fn only(&self) -> Option<&'a [u8]> {
+        self.first.filter(|_| self.more.is_empty())
+    }
+
+    /// How often the header is there.
+    pub fn len(&self) -> usize {
+        usize::from(self.first.is_some()) + self.more.len()
+    }
+
+    /// Whether the header is absent.
+    pub fn is_empty(&self) -> bool {
+        self.first.is_none()
+    }
+
+    /// Each value.
+    pub fn iter(&self) -> impl Iterator<Item = &'a [u8]> {
+        self.first.into_iter().chain(self.more.iter().copied())
+    }
+}
+
+impl<'a> FromIterator<&'a [u8]> for Lines<'a> {
+    fn from_iter<I: IntoIterator<Item = &'a [u8]>>(values: I) -> Self {
+        let mut lines = Self::default();
+        values.into_iter().for_each(|value| lines.push(value));
+        lines
+    }
+}
+
+/// The headers of the dialects other than W3C Trace Context.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(usize)]
+#[allow(missing_docs, reason = "each is the header of that name")]
+pub enum ContextHeader {
+    B3,
+    B3TraceId,
+    B3SpanId,
+    B3ParentSpanId,
+    B3Sampled,
+    B3Flags,
+    UberTraceId,
+    AmznTraceId,
+    DatadogTraceId,
+    DatadogParentId,
+    DatadogSamplingPriority,
+    DatadogTags,
+}
+
+impl ContextHeader {
+    /// How many there are.
+    pub const COUNT: usize = 12;
+    const ALL: [(Self, &str); Self::COUNT] = [
+        (Self::B3, "b3"),
+        (Self::B3TraceId, "x-b3-traceid"),
+        (Self::B3SpanId, "x-b3-spanid"),
+        (Self::B3ParentSpanId, "x-b3-parentspanid"),
+        (Self::B3Sampled, "x-b3-sampled"),
+        (Self::B3Flags, "x-b3-flags"),
+        (Self::UberTraceId, "uber-trace-id"),
+        (Self::AmznTraceId, "x-amzn-trace-id"),
+        (Self::DatadogTraceId, "x-datadog-trace-id"),
+        (Self::DatadogParentId, "x-datadog-parent-id"),
+        (Self::DatadogSamplingPriority, "x-datadog-sampling-priority"),
+        (Self::DatadogTags, "x-datadog-tags"),
+    ];
+
+    /// The header's name, as the proxy keeps it.
+    pub fn name(self) -> &'static str {
+        Self::ALL[self as usize].1
+    }
+
+    /// The header of this name. Most headers end at their first letter.
+    fn named(name: &[u8]) -> Option<Self> {
+        if !matches!(name.first(), Some(b'b' | b'u' | b'x')) {
+            return None;
+        }
+        Self::ALL.into_iter().find(|(_, known)| known.as_bytes() == name).map(|(header, _)| header)
+    }
+}
+
 /// The request headers that a span or a trace context needs, borrowed from the proxy's buffer.
 /// An absent header is an empty slice.
 #[derive(Debug, Default)]
@@ -61,9 +157,13 @@ pub struct RequestHeaders<'a> {
     /// `x-request-id`
     pub request_id: &'a [u8],
     /// Every `traceparent`: more than one is invalid.
-    pub traceparent: Vec<&'a [u8]>,
+    pub traceparent: Lines<'a>,
     /// Every `tracestate`, in order: they are one list.
-    pub tracestate: Vec<&'a [u8]>,
+    pub tracestate: Lines<'a>,
+    /// Every `baggage`, in order: they are one list.
+    pub baggage: Lines<'a>,
+    /// The other dialects' headers; of one that is there twice, the first.
+    pub context: [Option<&'a [u8]>; ContextHeader::COUNT],
     /// Whether `x-spanferry-source` is there: a callout of our own.
     pub from_spanferry: bool,
 }
@@ -82,11 +182,31 @@ impl<'a> RequestHeaders<'a> {
                 b"x-request-id" => headers.request_id = value,
                 b"traceparent" => headers.traceparent.push(value),
                 b"tracestate" => headers.tracestate.push(value),
+                b"baggage" => headers.baggage.push(value),
                 b"x-spanferry-source" => headers.from_spanferry = true,
-                _ => {}
+                _ => {
+                    if let Some(header) = ContextHeader::named(name) {
+                        headers.put(header, value);
+                    }
+                }
             }
         }
         headers
+    }
+
+    /// A header of one of the other dialects; empty when absent.
+    pub fn context(&self, header: ContextHeader) -> &'a [u8] {
+        self.context[header as usize].unwrap_or_default()
+    }
+
+    /// Whether a header of one of the other dialects is there.
+    pub fn has(&self, header: ContextHeader) -> bool {
+        self.context[header as usize].is_some()
+    }
+
+    /// Takes a header of one of the other dialects; the first of its name stays.
+    pub fn put(&mut self, header: ContextHeader, value: &'a [u8]) {
+        self.context[header as usize].get_or_insert(value);
     }
 }
 
@@ -155,9 +275,29 @@ mod tests {
         ]);
         let headers = RequestHeaders::scan(&raw);
         assert_eq!(headers.method, b"GET");
-        assert_eq!(headers.traceparent, [b"one", b"two"]);
-        assert_eq!(headers.tracestate, [b"a=1", b"b=2"]);
+        assert_eq!(headers.traceparent.iter().collect::<Vec<_>>(), [b"one", b"two"]);
+        assert_eq!(headers.traceparent.only(), None);
+        assert_eq!(headers.tracestate.iter().collect::<Vec<_>>(), [b"a=1", b"b=2"]);
         assert!(headers.from_spanferry);
         assert_eq!(headers.path, b"");
+    }
+
+    #[test]
+    fn the_headers_of_all_dialects_are_found_by_their_names() {
+        let list: Vec<(&[u8], &[u8])> = ContextHeader::ALL
+            .iter()
+            .flat_map(|(_, name)| {
+                [(name.as_bytes(), name.as_bytes()), (name.as_bytes(), &b"2"[..])]
+            })
+            .chain([(&b"x-b3"[..], &b"no"[..]), (b"baggage", b"a=1"), (b"", b"")])
+            .collect();
+        let raw = serialize(&list);
+        let headers = RequestHeaders::scan(&raw);
+        for (header, name) in ContextHeader::ALL {
+            assert_eq!(headers.context(header), name.as_bytes());
+            assert_eq!(header.name(), name);
+        }
+        assert_eq!(headers.baggage.only(), Some(&b"a=1"[..]));
+        assert!(!RequestHeaders::default().has(ContextHeader::B3));
     }
 }

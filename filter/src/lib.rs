@@ -23,6 +23,7 @@ pub mod resource;
 pub mod response_flags;
 pub mod room;
 pub mod root;
+pub mod route;
 pub mod sampling;
 pub mod semconv;
 pub mod span;

@@ -2,6 +2,7 @@
 //! changed since they were last told. All workers add to the same numbers, so only changes are told.
 
 use crate::ledger::Ledger;
+use crate::sampling::Counts;
 
 /// How the proxy keeps a number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -13,7 +14,7 @@ pub enum MetricKind {
 }
 
 /// How many metrics there are.
-pub const COUNT: usize = 14;
+pub const COUNT: usize = 18;
 
 /// Every metric: kind and name, in the order of [`Meter::changes`].
 pub const METRICS: [(MetricKind, &str); COUNT] = [
@@ -28,6 +29,10 @@ pub const METRICS: [(MetricKind, &str); COUNT] = [
     (MetricKind::Counter, "spanferry_batches_retried"),
     (MetricKind::Counter, "spanferry_calls_failed"),
     (MetricKind::Counter, "spanferry_config_errors"),
+    (MetricKind::Counter, "spanferry_spans_sampled_out"),
+    (MetricKind::Counter, "spanferry_spans_rate_limited"),
+    (MetricKind::Counter, "spanferry_spans_kept_error"),
+    (MetricKind::Counter, "spanferry_spans_kept_slow"),
     (MetricKind::Gauge, "spanferry_buffered_bytes"),
     (MetricKind::Gauge, "spanferry_buffered_spans"),
     (MetricKind::Gauge, "spanferry_open_requests_bytes"),
@@ -40,6 +45,8 @@ pub struct Reading {
     pub ledger: Ledger,
     /// Configurations refused so far.
     pub config_errors: u64,
+    /// What sampling decided.
+    pub sampling: Counts,
     /// Bytes held.
     pub buffered_bytes: u64,
     /// Spans held.
@@ -70,6 +77,10 @@ impl Meter {
             ledger.batches_retried,
             ledger.calls_failed,
             reading.config_errors,
+            reading.sampling.sampled_out,
+            reading.sampling.rate_limited,
+            reading.sampling.kept_error,
+            reading.sampling.kept_slow,
             reading.buffered_bytes,
             reading.buffered_spans,
             reading.open_bytes,

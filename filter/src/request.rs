@@ -1,14 +1,17 @@
 //! A request: at its headers it is admitted and its `traceparent` written; at its end, when status and
 //! sizes are final, its span is made. No fault here ever stops or changes the request.
 
-use crate::admission::{Admission, Recording, admit};
+use crate::admission::{Arrival, Fate, Recording, is_left_alone, join};
 use crate::header_map::RequestHeaders;
 use crate::host::Host;
 use crate::properties::{self, Properties, Property};
 use crate::room::Keep;
 use crate::root::Worker;
-use crate::sampling::Sampler;
-use crate::span::Exchange;
+use crate::route::{self, Route};
+use crate::sampling::{Kept, Sampler};
+use crate::semconv;
+use crate::span::{self, Exchange};
+use crate::trace_context::HeaderEdit;
 
 /// One request, until its end.
 #[derive(Default)]
@@ -17,9 +20,11 @@ pub struct Request {
     recorded: Option<Box<Recorded>>,
 }
 
-/// A request that will have a span.
+/// A request that will have a span, or may have one.
 struct Recorded {
     recording: Recording,
+    /// Not sampled: only a request that turns out to matter has a span.
+    is_watched: bool,
     /// The headers as they came; empty when there was no room to keep them.
     headers: Vec<u8>,
 }
@@ -56,31 +61,36 @@ impl Recorded {
         let host = worker.host;
         let raw = host.request_headers().ok()?;
         let headers = RequestHeaders::scan(&raw);
-        let exclude = &worker.config.exclude_paths;
-        match admit(&headers, exclude, Sampler::default(), &mut worker.ids) {
-            Admission::Skip => None,
-            Admission::CarryOn { remove_state } => {
-                if forwards && remove_state {
-                    let _ = host.remove_request_header("tracestate");
-                }
-                None
-            }
-            Admission::Record(recording) => {
-                if forwards {
-                    write_context(host, &recording, headers.traceparent.len());
-                }
-                Self::keep(worker, recording, raw)
-            }
+        if is_left_alone(&headers, &worker.config.exclude_paths) {
+            return None;
         }
+        let route = if worker.config.route_overrides { route(host) } else { Route::default() };
+        if route.is_disabled {
+            return None;
+        }
+        let arrival = Arrival { headers: &headers, raw: &raw, route: route.sample };
+        let propagation = &worker.config.propagation;
+        let (sampler, ids) = (&mut worker.sampler, &mut worker.ids);
+        let joined = join(&arrival, &propagation.read, sampler, ids, || host.now_ns());
+        if forwards {
+            joined.outgoing.apply(&headers, propagation, &mut |edit| write(host, edit));
+        }
+        let (recording, is_watched) = match joined.fate {
+            Fate::Pass => return None,
+            Fate::Record(recording) => (recording, false),
+            Fate::Watch(recording) => (recording, true),
+        };
+        Self::keep(worker, recording, is_watched, raw)
     }
 
     /// Holds on to as much as there is room for.
     fn keep<H: Host>(
         worker: &mut Worker<H>,
         recording: Recording,
+        is_watched: bool,
         headers: Vec<u8>,
     ) -> Option<Box<Self>> {
-        let mut recorded = Box::new(Self { recording, headers });
+        let mut recorded = Box::new(Self { recording, is_watched, headers });
         let headers = recorded.headers.len();
         match worker.room.take(recorded.bytes() - headers, headers) {
             Keep::All => Some(recorded),
@@ -99,12 +109,15 @@ impl Recorded {
     fn bytes(&self) -> usize {
         let parent = self.recording.parent.as_ref();
         let state = parent.map_or(0, |parent| parent.state.capacity());
-        size_of::<Self>() + self.recording.traceparent.capacity() + state + self.headers.len()
+        size_of::<Self>() + self.recording.root_state.capacity() + state + self.headers.len()
     }
 
-    /// Makes the span of a request that is over.
+    /// Makes the span of a request that is over, if it shall have one.
     fn make_span<H: Host>(&self, worker: &mut Worker<H>) {
         let host = worker.host;
+        if self.is_watched && is_harmless(worker) {
+            return;
+        }
         let again;
         let headers = match self.headers.is_empty() {
             true => {
@@ -131,19 +144,41 @@ impl Recorded {
             properties: &properties,
             now_ns: host.now_ns(),
         };
+        let sampled_by = match self.is_watched {
+            true => match kept(&exchange, &mut worker.sampler) {
+                Some(kept) => Some(kept.name()),
+                None => return,
+            },
+            false => self.recording.rule.and_then(|rule| worker.sampler.rule_name(rule)),
+        };
         worker.scratch.clear();
         exchange.write(&mut worker.scratch);
+        span::write_sampling(&mut worker.scratch, &self.recording.root_state, sampled_by);
         worker.hand_over();
     }
 }
 
+/// Whether a cheap question says that a request which was not sampled is not to be kept either.
+fn is_harmless<H: Host>(worker: &Worker<H>) -> bool {
+    const FALSE: &[u8] = &[0];
+    let answer = worker.suspicion.and_then(|question| worker.host.evaluate(question).ok());
+    answer.as_deref() == Some(FALSE)
+}
+
+fn kept(exchange: &Exchange<'_>, sampler: &mut Sampler) -> Option<Kept> {
+    let (start, end) = exchange.times();
+    sampler.keeps(semconv::failure(exchange).is_some(), end.saturating_sub(start))
+}
+
+/// Without metadata the route says nothing.
+fn route(host: impl Host) -> Route {
+    host.property(&route::PATH).map(|raw| Route::read(&raw)).unwrap_or_default()
+}
+
 /// A header that cannot be written is no reason to stop the request: the trace then ends here.
-fn write_context(host: impl Host, recording: &Recording, lines: usize) {
-    if lines > 1 {
-        let _ = host.remove_request_header("traceparent");
-    }
-    let _ = host.set_request_header("traceparent", &recording.traceparent);
-    if recording.remove_state {
-        let _ = host.remove_request_header("tracestate");
-    }
+fn write(host: impl Host, edit: HeaderEdit<'_>) {
+    let _ = match edit {
+        HeaderEdit::Set(name, value) => host.set_request_header(name, value),
+        HeaderEdit::Remove(name) => host.remove_request_header(name),
+    };
 }

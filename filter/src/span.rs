@@ -1,7 +1,7 @@
 //! One request as one OTLP span: who it is, when it was, what is said of it; written as protobuf.
 
 use crate::encode::{
-    attribute, bytes_field, fixed32_field, fixed64_field, length_prefix, varint_field,
+    Value, attribute, bytes_field, fixed32_field, fixed64_field, length_prefix, varint_field,
 };
 use crate::header_map::RequestHeaders;
 use crate::properties::{Properties, Property};
@@ -52,6 +52,17 @@ pub struct Exchange<'a> {
 const FLAG_HAS_IS_REMOTE: u32 = 0x100;
 const FLAG_IS_REMOTE: u32 = 0x200;
 const STATUS_CODE_ERROR: u64 = 2;
+
+/// Adds what sampling says of a span to its message: OpenTelemetry's list of a span without a parent, and
+/// why it was sampled, each when there is something to say.
+pub fn write_sampling(out: &mut Vec<u8>, root_state: &str, sampled_by: Option<&str>) {
+    if !root_state.is_empty() {
+        bytes_field(out, 3, root_state.as_bytes());
+    }
+    if let Some(reason) = sampled_by {
+        attribute(out, 9, "spanferry.sampled_by", &Value::from(reason));
+    }
+}
 
 impl Exchange<'_> {
     /// Start and end, ns since the epoch; the end is never before the start.

@@ -75,6 +75,14 @@ fn places() -> Vec<(&'static str, Value, Vec<Value>)> {
         ("max_calls_in_flight", json!(64), vec![json!(65), json!(0.0)]),
         ("call_timeout_ms", json!(100), vec![json!(99.9), json!({})]),
         ("exclude_paths", json!(["/a", "/"]), vec![json!("/a"), json!(["a"]), json!([["/a"]])]),
+        (
+            "propagators",
+            json!(["xray", "tracecontext"]),
+            vec![json!(["b3", "b3"]), json!(["w3c"]), json!([1]), json!("b3")],
+        ),
+        ("inject", json!([]), vec![json!(["datadog"]), json!({})]),
+        ("route_overrides", json!(true), vec![json!("true"), json!(1)]),
+        ("sampling", json!({"keep": {}, "rules": []}), vec![json!(0.5), json!({"ratio": 1})]),
         ("nonsense", json!(null), vec![json!(1)]),
     ]
 }
@@ -99,6 +107,32 @@ fn parser_and_schema_agree_on_every_key() {
     let missing: Vec<_> =
         schema["properties"].as_object().unwrap().keys().filter(|key| !tried(key)).collect();
     assert!(missing.is_empty(), "no example for {missing:?}");
+}
+
+#[test]
+fn parser_and_schema_agree_within_sampling() {
+    let validator = validator();
+    let with = |key: &str, value: &Value| json!({ "cluster": "b", "sampling": { key: value } });
+    let rule = |key: &str, value: Value| json!([{ "sample": "always_on", key: value }]);
+    for (key, good, bad) in [
+        ("parent_based", json!(false), json!(0)),
+        ("default", json!({"ratio": 0.0}), json!({"ratio": 1.1})),
+        ("default", json!("always_off"), json!("off")),
+        ("default", json!({"ratio": 1}), json!({})),
+        ("default", json!("always_on"), json!({"ratio": 1, "more": 1})),
+        ("max_per_second", json!(0), json!(1_000_001)),
+        ("keep", json!({"errors": true, "slower_than_ms": 1.0}), json!({"slower_than_ms": 1.5})),
+        ("rules", rule("path", json!("*/x")), rule("path", json!("x"))),
+        ("rules", rule("header", json!({"name": "x-a"})), rule("header", json!({"value": "x"}))),
+        ("rules", rule("host", json!("*")), rule("host", json!("a\nb"))),
+        ("rules", rule("sample", json!({"ratio": 0.1})), rule("sample", json!(0.1))),
+        ("rules", rule("method", json!("GET")), json!([{ "method": "GET" }])),
+        ("rules", rule("name", json!("é")), rule("name", json!(""))),
+        ("rules", rule("max_per_second", json!(5)), rule("max_per_second", json!(-5))),
+    ] {
+        assert!(agree(&validator, &with(key, &good)), "{key}: {good}");
+        assert!(!agree(&validator, &with(key, &bad)), "{key}: {bad}");
+    }
 }
 
 #[test]

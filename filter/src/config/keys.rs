@@ -2,6 +2,9 @@
 //! Schema and the documentation are all made from it. A section with keys of its own has its own file
 //! under `keys/`, with what it becomes.
 
+pub mod propagation;
+pub mod sampling;
+
 use super::shape::{Key, Shape};
 
 const KIB: u64 = 1024;
@@ -46,4 +49,11 @@ pub const KEYS: &[Key] = &[
     Key::new("exclude_paths", Shape::List(&Shape::Path))
         .default("[]")
         .doc("Requests whose path begins so are left alone: no span, no header touched."),
+    propagation::PROPAGATORS,
+    propagation::INJECT,
+    Key::new("sampling", Shape::Object(sampling::KEYS))
+        .doc("Which requests are recorded."),
+    Key::new("route_overrides", Shape::Flag)
+        .default("false")
+        .doc("Read the metadata `spanferry` of a request's route: `disabled` (true: no span, no header touched) and `sample` (as a rule's, or a number from 0 to 1). One host call a request."),
 ];

@@ -12,6 +12,7 @@ use crate::metrics::Reading;
 use crate::outbox::{Outbox, Settled};
 use crate::resource;
 use crate::room::Room;
+use crate::sampling::Sampler;
 use crate::trace_context::w3c::push_hex;
 use crate::{SCOPE_NAME, VERSION, properties};
 use std::time::Duration;
@@ -32,6 +33,10 @@ pub struct Worker<H> {
     pub ids: IdSource,
     /// Reads all properties at once, where the host can.
     pub expression: Option<Expression>,
+    /// Which requests are recorded.
+    pub sampler: Sampler,
+    /// Whether a request that was not sampled may have to be kept, where that can be asked.
+    pub suspicion: Option<Expression>,
     /// A span is encoded here before it goes into the batch.
     pub scratch: Vec<u8>,
     /// This worker's id, 32 hex digits; empty until the first batch leaves.
@@ -51,9 +56,13 @@ impl<H: Host> Worker<H> {
         if let Err(error) = &expression {
             host.log(LogLevel::Info, &format_args!("properties are read one by one: {error}"));
         }
+        let sampler = Sampler::new(config.sampling.clone());
+        let suspicion = sampler.keep().expression().and_then(|text| host.compile(&text).ok());
         Self {
             host,
             config,
+            sampler,
+            suspicion,
             direction: node::listener_direction(host),
             outbox,
             room: Room::new(MAX_OPEN_BYTES),
@@ -200,6 +209,7 @@ impl<H: Host> Worker<H> {
             Reading {
                 ledger,
                 config_errors: 0,
+                sampling: self.sampler.counts,
                 buffered_bytes: self.outbox.held_bytes() as u64,
                 buffered_spans: self.outbox.held_spans(),
                 open_bytes: self.room.used() as u64,

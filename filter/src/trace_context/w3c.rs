@@ -1,13 +1,12 @@
-//! W3C Trace Context: `traceparent` and `tracestate`, read strictly and written as version 00.
+//! W3C Trace Context: `traceparent`, read strictly and written as version 00.
 
-use super::{SpanContext, SpanId, TraceId};
+pub use super::hex::push as push_hex;
+use super::{SpanContext, SpanId, TraceId, hex};
 
 /// Length of a version 00 `traceparent`, in bytes.
 pub const TRACEPARENT_LEN: usize = 55;
 /// The flags that levels 1 and 2 define: sampled and random. Others are reserved and go on as 0.
 const KNOWN_FLAGS: u8 = 0x03;
-/// Members that a `tracestate` may have at most.
-const MAX_STATE_MEMBERS: usize = 32;
 
 /// Reads a `traceparent`: trace id, parent's span id, and the defined flags. `None` when it is invalid:
 /// wrong form, version ff, upper case, or an id of zeros. A version above 00 is read by its first four
@@ -18,15 +17,15 @@ pub fn parse_traceparent(value: &[u8]) -> Option<(TraceId, SpanId, u8)> {
     if head[2] != b'-' || head[35] != b'-' || head[52] != b'-' {
         return None;
     }
-    let [version] = hex::<1>(&head[0..2])?;
+    let [version] = hex::lower::<1>(&head[0..2])?;
     let tail_is_valid =
         if version == 0 { tail.is_empty() } else { matches!(tail, [] | [b'-', ..]) };
     if version == 0xff || !tail_is_valid {
         return None;
     }
-    let trace_id = hex::<16>(&head[3..35])?;
-    let span_id = hex::<8>(&head[36..52])?;
-    let [flags] = hex::<1>(&head[53..55])?;
+    let trace_id = hex::lower::<16>(&head[3..35])?;
+    let span_id = hex::lower::<8>(&head[36..52])?;
+    let [flags] = hex::lower::<1>(&head[53..55])?;
     if trace_id == [0; 16] || span_id == [0; 8] {
         return None;
     }
@@ -43,89 +42,6 @@ pub fn write_traceparent(context: &SpanContext) -> String {
     out.push('-');
     push_hex(&mut out, &[context.flags & KNOWN_FLAGS]);
     out
-}
-
-/// Appends bytes as lowercase hex.
-pub fn push_hex(out: &mut String, bytes: &[u8]) {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    for byte in bytes {
-        out.push(DIGITS[usize::from(byte >> 4)] as char);
-        out.push(DIGITS[usize::from(byte & 0x0f)] as char);
-    }
-}
-
-fn hex<const N: usize>(digits: &[u8]) -> Option<[u8; N]> {
-    let mut out = [0; N];
-    if digits.len() != N * 2 {
-        return None;
-    }
-    for (byte, pair) in out.iter_mut().zip(digits.chunks_exact(2)) {
-        *byte = nibble(pair[0])? << 4 | nibble(pair[1])?;
-    }
-    Some(out)
-}
-
-/// Upper case is invalid in a `traceparent`.
-fn nibble(digit: u8) -> Option<u8> {
-    match digit {
-        b'0'..=b'9' => Some(digit - b'0'),
-        b'a'..=b'f' => Some(digit - b'a' + 10),
-        _ => None,
-    }
-}
-
-/// Joins the `tracestate` lines of a request into one list, or `None` when the list is malformed.
-/// No line at all is an empty list.
-pub fn join_tracestate(lines: &[&[u8]]) -> Option<String> {
-    let mut joined = String::new();
-    for line in lines {
-        let line = std::str::from_utf8(line).ok()?;
-        if !joined.is_empty() {
-            joined.push(',');
-        }
-        joined.push_str(line);
-    }
-    tracestate_is_valid(&joined).then_some(joined)
-}
-
-fn tracestate_is_valid(list: &str) -> bool {
-    let mut keys: Vec<&str> = Vec::new();
-    for member in list.split(',').map(|member| member.trim_matches([' ', '\t'])) {
-        if member.is_empty() {
-            continue;
-        }
-        let Some((key, value)) = member.split_once('=') else { return false };
-        let fits = keys.len() < MAX_STATE_MEMBERS && !keys.contains(&key);
-        if !fits || !state_key_is_valid(key) || !state_value_is_valid(value) {
-            return false;
-        }
-        keys.push(key);
-    }
-    true
-}
-
-/// `key` or `tenant@system`, by the grammar of section 3.3.1.3.1.
-fn state_key_is_valid(key: &str) -> bool {
-    let legal = |byte: u8| {
-        byte.is_ascii_lowercase()
-            || byte.is_ascii_digit()
-            || matches!(byte, b'_' | b'-' | b'*' | b'/')
-    };
-    let starts = |part: &str, digit: bool| {
-        part.bytes().next().is_some_and(|b| b.is_ascii_lowercase() || (digit && b.is_ascii_digit()))
-    };
-    match key.split_once('@') {
-        None => key.len() <= 256 && starts(key, true) && key.bytes().all(legal),
-        Some((tenant, system)) => {
-            (tenant.len() <= 241 && starts(tenant, true) && tenant.bytes().all(legal))
-                && (system.len() <= 14 && starts(system, false) && system.bytes().all(legal))
-        }
-    }
-}
-
-fn state_value_is_valid(value: &str) -> bool {
-    let printable = |byte: u8| (0x20..=0x7e).contains(&byte) && byte != b',' && byte != b'=';
-    !value.is_empty() && value.len() <= 256 && value.bytes().all(printable)
 }
 
 #[cfg(test)]
@@ -185,24 +101,5 @@ mod tests {
         ] {
             assert_eq!(parse(&value), None, "{value}");
         }
-    }
-
-    #[test]
-    fn a_valid_state_is_passed_untouched() {
-        for list in ["a=1", "a=1, b=2 ,c=3", "fw529a3039@dt=FfffffeiSAzAQDA;4", "a=1,,b=2", ""] {
-            assert_eq!(join_tracestate(&[list.as_bytes()]).as_deref(), Some(list));
-        }
-    }
-
-    #[test]
-    fn a_malformed_state_is_none() {
-        let many = (0..33).map(|i| format!("k{i}=v")).collect::<Vec<_>>().join(",");
-        let long_value = format!("a={}", "v".repeat(257));
-        for list in
-            ["a", "=1", "A=1", "a=1,a=2", "a=b=c", "a=", "a@9=1", "a@b@c=1", &many, &long_value]
-        {
-            assert_eq!(join_tracestate(&[list.as_bytes()]), None, "{list}");
-        }
-        assert_eq!(join_tracestate(&[&[0xff, 0xfe]]), None);
     }
 }
