@@ -1,8 +1,11 @@
-//! The operators' port: `/livez`, `/readyz` and `/metrics`. It serves no telemetry and asks nothing of the data path.
+//! The operators' port: `/livez`, `/readyz`, `/metrics` and `/ledger`. It serves no telemetry and asks nothing of the
+//! data path.
 
+use crate::audit::Report;
+use crate::log::LogError;
 use async_trait::async_trait;
 use axum::extract::State;
-use axum::http::{StatusCode, header};
+use axum::http::{StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use axum::{Router, routing::get};
 use prometheus_client::encoding::text::encode;
@@ -35,6 +38,13 @@ impl Ready for AlwaysReady {
     }
 }
 
+/// The ledger of a role that reads the log.
+#[async_trait]
+pub trait Ledger: Send + Sync {
+    /// The report, with the table of sources if it is asked for.
+    async fn report(&self, with_sources: bool) -> Result<Report, LogError>;
+}
+
 /// What the port shows.
 #[derive(Clone)]
 pub struct Admin {
@@ -44,6 +54,8 @@ pub struct Admin {
     pub ready: Arc<dyn Ready>,
     /// Called before each `/metrics` answer, for gauges that are computed.
     pub refresh: Arc<dyn Fn() + Send + Sync>,
+    /// Behind `/ledger`; a bridge has none, since it does not know what becomes of its records.
+    pub ledger: Option<Arc<dyn Ledger>>,
 }
 
 /// Serves until `shutdown`.
@@ -60,6 +72,7 @@ fn router(admin: Admin) -> Router {
         .route("/livez", get(|| async { "ok\n" }))
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics))
+        .route("/ledger", get(ledger))
         .with_state(admin)
 }
 
@@ -78,6 +91,21 @@ async fn metrics(State(admin): State<Admin>) -> Response {
     match encode(&mut text, &admin.registry) {
         Ok(()) => ([(header::CONTENT_TYPE, OPEN_METRICS)], text).into_response(),
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
+    }
+}
+
+async fn ledger(State(admin): State<Admin>, uri: Uri) -> Response {
+    let Some(ledger) = &admin.ledger else {
+        let text = "a bridge has no ledger: ask a forwarder, or `spanferry ledger --log …`\n";
+        return (StatusCode::NOT_FOUND, text).into_response();
+    };
+    let with_sources = uri.query() == Some("sources=true");
+    match ledger.report(with_sources).await {
+        Ok(report) => {
+            let json = serde_json::to_string(&report).unwrap_or_default();
+            ([(header::CONTENT_TYPE, "application/json")], json + "\n").into_response()
+        }
+        Err(error) => (StatusCode::SERVICE_UNAVAILABLE, format!("{error}\n")).into_response(),
     }
 }
 
@@ -102,7 +130,7 @@ mod tests {
         let refresh = Arc::new(move || {
             counter.inc();
         });
-        let app = router(Admin { registry: Arc::new(registry), ready, refresh });
+        let app = router(Admin { registry: Arc::new(registry), ready, refresh, ledger: None });
         let request = http::Request::get(path).body(axum::body::Body::empty()).unwrap();
         let answer = tower::ServiceExt::oneshot(app, request).await.unwrap();
         let status = answer.status();

@@ -1,10 +1,12 @@
 //! The command line: each flag is also an environment variable and a key of the `--config` file, under the same name.
 
 mod log_args;
+mod operators;
 mod roles;
 mod units;
 
 pub use log_args::{ArgsError, LogArgs};
+pub use operators::{DlqAction, DlqArgs, LedgerArgs};
 pub use roles::{
     AllInOneArgs, BridgeArgs, ForwardArgs, HealthArgs, ProcessArgs, ReceiveArgs, SendArgs,
 };
@@ -25,15 +27,9 @@ pub struct Args {
     /// How log lines look, on standard error.
     #[arg(long, global = true, env = "SPANFERRY_LOG_FORMAT", default_value = "text")]
     pub log_format: LogFormat,
-    /// What is logged: a level, or a filter as in `info,spanferry::forward=debug`.
-    #[arg(
-        long,
-        global = true,
-        env = "SPANFERRY_LOG_LEVEL",
-        default_value = "info",
-        value_name = "FILTER"
-    )]
-    pub log_level: String,
+    /// What is logged: a level, or a filter as in `info,spanferry::forward=debug`; by default `info`, of commands `warn`.
+    #[arg(long, global = true, env = "SPANFERRY_LOG_LEVEL", value_name = "FILTER")]
+    pub log_level: Option<String>,
 }
 
 /// The form of log lines.
@@ -54,8 +50,22 @@ pub enum Role {
     Forward(Box<ForwardArgs>),
     /// Bridge, a log on disk and forwarder in one process, without Kafka.
     AllInOne(Box<AllInOneArgs>),
+    /// Add up what became of every span; exit status 0 when the sum holds.
+    Ledger(Box<LedgerArgs>),
+    /// Look at dead letters, send them again, or let them go.
+    Dlq(Box<DlqArgs>),
     /// Ask a running role's /readyz; exit status 0 when it is ready.
     Health(HealthArgs),
+}
+
+impl Role {
+    /// What is logged when nothing is said.
+    pub fn log_level(&self) -> &'static str {
+        match self {
+            Self::Bridge(_) | Self::Forward(_) | Self::AllInOne(_) => "info",
+            Self::Ledger(_) | Self::Dlq(_) | Self::Health(_) => "warn",
+        }
+    }
 }
 
 #[cfg(test)]

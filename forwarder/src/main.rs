@@ -10,7 +10,9 @@ fn main() -> ExitCode {
         Ok(args) => Args::parse_from(args),
         Err(error) => return failed(&error),
     };
-    if let Err(error) = logging::start(args.log_format, &args.log_level) {
+    // What a command has to say is on standard output; its log is for trouble.
+    let level = args.log_level.as_deref().unwrap_or(args.role.log_level());
+    if let Err(error) = logging::start(args.log_format, level) {
         return failed(&error);
     }
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
@@ -21,6 +23,8 @@ fn main() -> ExitCode {
         Role::Bridge(args) => runtime.block_on(role::bridge(*args)),
         Role::Forward(args) => runtime.block_on(role::forward(*args)),
         Role::AllInOne(args) => runtime.block_on(role::all_in_one(*args)),
+        Role::Ledger(args) => runtime.block_on(role::ledger(*args)),
+        Role::Dlq(args) => runtime.block_on(role::dlq(*args)),
         Role::Health(args) => runtime.block_on(role::health(args)),
     };
     // What still blocks a thread (a log being read) must not hold up the end.

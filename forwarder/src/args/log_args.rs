@@ -23,6 +23,9 @@ pub enum ArgsError {
     /// The destination is not understood.
     #[error("--to: {0}")]
     Destination(String),
+    /// Letters that are named in no way, or in two.
+    #[error("name the letters by their numbers, or --all for every open one")]
+    WhichLetters,
 }
 
 /// The log and its topic.

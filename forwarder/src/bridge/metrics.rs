@@ -126,6 +126,11 @@ impl Metrics {
         self.accepted_spans.get()
     }
 
+    /// Spans that filters say they dropped.
+    pub fn filter_dropped_spans(&self) -> u64 {
+        self.filter_dropped_spans.get()
+    }
+
     /// Spans that went to the dead letters.
     pub fn dead_lettered_spans(&self) -> u64 {
         self.dead_lettered_spans.get()

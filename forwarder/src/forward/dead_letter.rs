@@ -1,16 +1,11 @@
 //! Records that the destination will never take: kept in a topic of their own, with where they came from and why.
 
+use super::letter_headers::{FAULT, LEFT_OUT, OFFSET, PARTITION, REASON, TOPIC};
 use super::metrics::{Because, Metrics};
 use crate::log::{Log, Placed, Record, StoredRecord, partition_of};
 use bytes::Bytes;
 use std::sync::Arc;
 use std::time::Duration;
-
-/// Why; then where the record stood.
-pub const REASON: &str = "spanferry.dlq.reason";
-const TOPIC: &str = "spanferry.dlq.topic";
-const PARTITION: &str = "spanferry.dlq.partition";
-const OFFSET: &str = "spanferry.dlq.offset";
 
 /// Between two tries to write a dead letter.
 const PAUSE: Duration = Duration::from_secs(2);
@@ -22,20 +17,23 @@ pub enum Fault {
     NotUnderstood,
     /// The destination refused it for good.
     Refused,
-    /// The destination left out some of the spans that it was sent with.
-    Partial,
+    /// The destination left out so many of its spans.
+    Partial {
+        /// Spans; of those that its request lost, as many as may be in this record.
+        left_out: u64,
+    },
 }
 
 impl Fault {
     /// Each of them.
-    pub const ALL: [Self; 3] = [Self::NotUnderstood, Self::Refused, Self::Partial];
+    pub const ALL: [Self; 3] = [Self::NotUnderstood, Self::Refused, Self::Partial { left_out: 0 }];
 
     /// The metric's label.
     pub fn word(self) -> &'static str {
         match self {
             Self::NotUnderstood => "not_understood",
             Self::Refused => "refused",
-            Self::Partial => "partial",
+            Self::Partial { .. } => "partial",
         }
     }
 }
@@ -56,7 +54,7 @@ impl DeadLetters {
     /// Keeps the record; returns when it is acknowledged, however long that takes: a record that is in neither place
     /// would be lost, so its partition waits instead.
     pub async fn put(&self, stored: &StoredRecord, fault: Fault, reason: &str) {
-        let letter = self.letter(stored, reason);
+        let letter = self.letter(stored, fault, reason);
         let (partition, offset) = (stored.partition, stored.offset);
         let mut failures = 0_u32;
         while let Err(error) = self.append(letter.clone()).await {
@@ -77,11 +75,15 @@ impl DeadLetters {
         self.metrics.dead_lettered_records.get_or_create(&Because { reason: fault }).inc();
     }
 
-    fn letter(&self, stored: &StoredRecord, reason: &str) -> Record {
+    fn letter(&self, stored: &StoredRecord, fault: Fault, reason: &str) -> Record {
         let mut letter = stored.record.clone();
         let mut add =
             |name: &str, value: String| letter.headers.push((name.into(), Bytes::from(value)));
         add(REASON, reason.into());
+        add(FAULT, fault.word().into());
+        if let Fault::Partial { left_out } = fault {
+            add(LEFT_OUT, left_out.to_string());
+        }
         add(TOPIC, self.source.clone());
         add(PARTITION, stored.partition.to_string());
         add(OFFSET, stored.offset.to_string());

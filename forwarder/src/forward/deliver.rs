@@ -100,8 +100,10 @@ impl Deliverer {
         }
         let pass = self.gate.pass().await;
         self.metrics.in_flight_requests.inc();
+        self.metrics.in_flight_spans.inc_by(request.spans as i64);
         let outcome = self.destination.export(&request).await;
         self.metrics.in_flight_requests.dec();
+        self.metrics.in_flight_spans.dec_by(request.spans as i64);
         match &outcome {
             Outcome::Retry { after, reason } => {
                 self.metrics.send_failed_requests.inc();
@@ -135,10 +137,10 @@ impl Deliverer {
         let reason = format!("{rejected} of {all} spans of its request were left out: {message}");
         let (mut left, mut settled) = (rejected, Vec::with_capacity(part.len()));
         for item in part {
-            self.dead_letters.put(&item.stored, Fault::Partial, &reason).await;
             // Which record they were in is not known; the sum is right.
             let here = left.min(item.spans());
             left -= here;
+            self.dead_letters.put(&item.stored, Fault::Partial { left_out: here }, &reason).await;
             let fate = if here == 0 { Fate::Delivered } else { Fate::Partly(here) };
             settled.push((item.origin, fate));
         }

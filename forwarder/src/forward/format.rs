@@ -1,5 +1,6 @@
 //! What is in a record: OTLP protobuf, OTLP/JSON or a plain JSON trace document, told by its first bytes.
 
+use super::export::Request;
 use crate::log::Record;
 use crate::otlp::count::count_spans;
 use crate::otlp::{json, plain};
@@ -42,6 +43,17 @@ pub fn read(record: &Record) -> Result<Payload, FormatError> {
     };
     let spans = count_spans(&value).map_err(|error| FormatError(error.to_string()))?;
     Ok(Payload { format, value, spans })
+}
+
+/// The spans in a record; `None` if it is not understood.
+pub fn spans_in(record: &Record) -> Option<u64> {
+    read(record).ok().map(|payload| payload.spans)
+}
+
+/// A record as a request of its own; else why it is not understood.
+pub fn request_of(record: &Record) -> Result<Request, String> {
+    let Payload { value, spans, .. } = read(record).map_err(|error| error.to_string())?;
+    Ok(Request { bytes: value.len(), spans, chunks: vec![value] })
 }
 
 /// Protobuf may start with `{` too (a group's tag), but no OTLP request does.

@@ -57,6 +57,7 @@ pub struct Metrics {
     pub read_records: Family<As, Counter>,
     lag: Family<OfPartition, Gauge>,
     pub in_flight_requests: Gauge,
+    pub in_flight_spans: Gauge,
     pub held_bytes: Gauge,
     pub window_records: Gauge,
     pub commits: Counter,
@@ -127,6 +128,11 @@ impl Metrics {
             "in_flight_requests",
             "Requests to the destination now",
             own.in_flight_requests.clone(),
+        );
+        registry.register(
+            "in_flight_spans",
+            "Spans in requests to the destination now",
+            own.in_flight_spans.clone(),
         );
         registry.register("held_bytes", "Bytes read and not delivered yet", own.held_bytes.clone());
         registry.register(
@@ -206,6 +212,11 @@ impl Metrics {
     /// Spans delivered by this process.
     pub fn sent_spans(&self) -> u64 {
         self.sent_spans.get()
+    }
+
+    /// Spans in requests to the destination now.
+    pub fn in_flight_spans(&self) -> u64 {
+        self.in_flight_spans.get().unsigned_abs()
     }
 
     /// Spans dead-lettered by this process.

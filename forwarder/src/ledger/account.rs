@@ -72,7 +72,7 @@ impl Account {
     pub fn overrun(&mut self, records: u64) {
         let totals = &mut self.totals;
         let known = totals.accepted.saturating_sub(totals.overrun);
-        let spans = if totals.records == 0 { records } else { records * known / totals.records };
+        let spans = records.saturating_mul(known).checked_div(totals.records).unwrap_or(records);
         totals.overrun_records += records;
         totals.overrun += spans;
         totals.accepted += spans;
@@ -84,12 +84,11 @@ impl Account {
         totals.lost += spans;
         totals.accepted += spans;
         let told = records.min(totals.overrun_records);
-        if told > 0 {
-            let estimated = totals.overrun * told / totals.overrun_records;
-            totals.overrun_records -= told;
-            totals.overrun -= estimated;
-            totals.accepted -= estimated;
-        }
+        let estimated = totals.overrun.saturating_mul(told).checked_div(totals.overrun_records);
+        let estimated = estimated.unwrap_or(0);
+        totals.overrun_records -= told;
+        totals.overrun -= estimated;
+        totals.accepted -= estimated;
     }
 
     /// As text for a commit's metadata.

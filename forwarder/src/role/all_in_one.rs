@@ -2,12 +2,13 @@
 
 use super::RoleError;
 use super::open::{
-    LogReachable, Logs, announce, bridge_settings, destination, forward_settings, listen, logs,
-    serve_admin,
+    LogReachable, Logs, OwnLedger, announce, bridge_settings, destination, forward_settings,
+    listen, logs, serve_admin,
 };
 use crate::admin::Admin;
 use crate::args::AllInOneArgs;
-use crate::log::{Log, LogLocation};
+use crate::audit::{Audit, Peer};
+use crate::log::LogLocation;
 use crate::{bridge, forward, shutdown};
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
@@ -28,7 +29,12 @@ pub async fn all_in_one(args: AllInOneArgs) -> Result<(), RoleError> {
     let grpc = listen("listen-grpc", args.receive.listen_grpc).await?;
     let admin = listen("admin", args.process.admin).await?;
     announce(&[("http", &http), ("grpc", &grpc), ("admin", &admin)]);
-    let (received, sent) = metrics_and_admin(admin, &log, stop.child_token());
+    let audit = Audit {
+        log: log.clone(),
+        dead_letters: dead_letters.clone(),
+        group: args.send.group.clone(),
+    };
+    let (received, sent) = metrics_and_admin(admin, audit, stop.child_token());
     tracing::info!(log = %location, "all in one started");
     let receive = bridge_settings(&args.receive, &args.process);
     let listeners = bridge::Listeners { http: Some(http), grpc: Some(grpc) };
@@ -83,7 +89,7 @@ fn location(args: &AllInOneArgs) -> Result<LogLocation, RoleError> {
 /// The metrics of both sides in one registry, with what waits between them, on the admin port.
 fn metrics_and_admin(
     listener: TcpListener,
-    log: &Arc<dyn Log>,
+    audit: Audit,
     stop: CancellationToken,
 ) -> (Arc<bridge::Metrics>, Arc<forward::Metrics>) {
     let mut registry = Registry::default();
@@ -102,11 +108,20 @@ fn metrics_and_admin(
         let done = counted_out.sent_spans() + counted_out.suppressed_spans() + dead_lettered;
         waiting.set(counted_in.accepted_spans().saturating_sub(done) as i64);
     };
-    let ready = Arc::new(LogReachable(log.clone()));
-    serve_admin(
-        listener,
-        Admin { registry: Arc::new(registry), ready, refresh: Arc::new(refresh) },
-        stop,
-    );
+    let ready = Arc::new(LogReachable(audit.log.clone()));
+    let (counted_in, counted_out) = (received.clone(), sent.clone());
+    let own = move || Peer {
+        in_flight: counted_out.in_flight_spans(),
+        dropped_by_filter: counted_in.filter_dropped_spans(),
+        ..Peer::default()
+    };
+    let ledger = OwnLedger { audit, own: Box::new(own), turn: tokio::sync::Mutex::default() };
+    let shown = Admin {
+        registry: Arc::new(registry),
+        ready,
+        refresh: Arc::new(refresh),
+        ledger: Some(Arc::new(ledger)),
+    };
+    serve_admin(listener, shown, stop);
     (received, sent)
 }

@@ -25,7 +25,7 @@ pub async fn bridge(args: BridgeArgs) -> Result<(), RoleError> {
     let admin_stop = stop.child_token();
     serve_admin(
         admin,
-        Admin { registry: Arc::new(registry), ready, refresh: Arc::new(|| ()) },
+        Admin { registry: Arc::new(registry), ready, refresh: Arc::new(|| ()), ledger: None },
         admin_stop,
     );
     tracing::info!(log = %location, "bridge started");

@@ -1,9 +1,12 @@
 //! `spanferry forward`: records out of the log, into the destination.
 
 use super::RoleError;
-use super::open::{Logs, announce, destination, forward_settings, listen, logs, serve_admin};
+use super::open::{
+    Logs, OwnLedger, announce, destination, forward_settings, listen, logs, serve_admin,
+};
 use crate::admin::{Admin, AlwaysReady};
 use crate::args::ForwardArgs;
+use crate::audit::{Audit, Peer};
 use crate::forward::{Metrics, run};
 use crate::shutdown;
 use prometheus_client::registry::Registry;
@@ -22,11 +25,21 @@ pub async fn forward(args: ForwardArgs) -> Result<(), RoleError> {
     announce(&[("admin", &admin)]);
     let mut registry = Registry::default();
     let metrics = Arc::new(Metrics::register(&mut registry));
-    let refreshed = metrics.clone();
+    let (refreshed, counted) = (metrics.clone(), metrics.clone());
+    let ledger = OwnLedger {
+        audit: Audit {
+            log: log.clone(),
+            dead_letters: dead_letters.clone(),
+            group: args.send.group.clone(),
+        },
+        own: Box::new(move || Peer { in_flight: counted.in_flight_spans(), ..Peer::default() }),
+        turn: tokio::sync::Mutex::default(),
+    };
     let shown = Admin {
         registry: Arc::new(registry),
         ready: Arc::new(AlwaysReady),
         refresh: Arc::new(move || refreshed.refresh()),
+        ledger: Some(Arc::new(ledger)),
     };
     serve_admin(admin, shown, stop.child_token());
     tracing::info!(log = %location, group = args.send.group, "forwarder started");

@@ -2,16 +2,22 @@
 
 mod all_in_one;
 mod bridge;
+mod dlq;
 mod forward;
 mod health;
+mod ledger;
 mod open;
 
 pub use all_in_one::all_in_one;
 pub use bridge::bridge;
+pub use dlq::dlq;
 pub use forward::forward;
 pub use health::health;
+pub use ledger::ledger;
 
 use crate::args::ArgsError;
+use crate::ask::AskError;
+use crate::dlq::DlqError;
 use crate::forward::ForwardError;
 use crate::log::LogError;
 use std::net::SocketAddr;
@@ -47,6 +53,18 @@ pub enum RoleError {
         /// Why it failed.
         source: std::io::Error,
     },
+    /// The sum does not hold; the report says why.
+    #[error("the ledger does not hold: {0}")]
+    Ledger(String),
+    /// The dead letters.
+    #[error("dead letters: {0}")]
+    Dlq(#[from] DlqError),
+    /// A role that could not be asked.
+    #[error("{0}")]
+    Ask(#[from] AskError),
+    /// Standard output is closed.
+    #[error("standard output: {0}")]
+    Output(#[from] std::io::Error),
     /// A role that was asked is not ready.
     #[error("not ready: {0}")]
     NotReady(String),

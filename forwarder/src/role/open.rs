@@ -1,11 +1,12 @@
 //! What every role opens alike: sockets, the log with its dead letters, the admin port.
 
 use super::RoleError;
-use crate::admin::{self, Admin, Ready};
+use crate::admin::{self, Admin, Ledger, Ready};
 use crate::args::{ArgsError, SendArgs};
+use crate::audit::{Audit, Claims, Peer, Report};
 use crate::bridge;
 use crate::forward::{self, Destination, Export};
-use crate::log::{Log, LogLocation, LogSettings, TopicSettings};
+use crate::log::{Log, LogError, LogLocation, LogSettings, TopicSettings};
 use async_trait::async_trait;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -80,6 +81,26 @@ pub struct LogReachable(pub Arc<dyn Log>);
 impl Ready for LogReachable {
     async fn ready(&self) -> Result<(), String> {
         self.0.partitions().await.map(|_| ()).map_err(|error| error.to_string())
+    }
+}
+
+/// The ledger as a process knows it that reads the log itself.
+pub struct OwnLedger {
+    /// The log and the group.
+    pub audit: Audit,
+    /// What this process knows beyond the log.
+    pub own: Box<dyn Fn() -> Peer + Send + Sync>,
+    /// One at a time: each reads what waits.
+    pub turn: tokio::sync::Mutex<()>,
+}
+
+#[async_trait]
+impl Ledger for OwnLedger {
+    async fn report(&self, with_sources: bool) -> Result<Report, LogError> {
+        let _turn = self.turn.lock().await;
+        let mut report = self.audit.report(with_sources).await?;
+        report.hold_against(&Claims { peers: vec![(self.own)()], ..Claims::default() });
+        Ok(report)
     }
 }
 

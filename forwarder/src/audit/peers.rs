@@ -1,0 +1,75 @@
+//! What only running roles know: what waits in a spool, what is in a request now, what filters say they dropped.
+
+use super::report::Report;
+use crate::ask::{self, AskError};
+use std::time::Duration;
+
+/// A role answers at once, but for a report: that reads what waits.
+const SOON: Duration = Duration::from_secs(5);
+const REPORT: Duration = Duration::from_secs(60);
+
+/// A running role, in spans.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Peer {
+    /// Safe in its spool, and not in the log yet.
+    pub in_spool: u64,
+    /// In requests to the destination.
+    pub in_flight: u64,
+    /// What filters told it that they dropped.
+    pub dropped_by_filter: u64,
+}
+
+impl Peer {
+    /// Asks the role at this admin address.
+    pub async fn ask(address: &str) -> Result<Self, AskError> {
+        let (status, text) = ask::get(address, "/metrics", SOON).await?;
+        if status != 200 {
+            return Err(refused(address, "/metrics", status, &text));
+        }
+        Ok(Self {
+            in_spool: number(&text, "spanferry_spool_spans"),
+            in_flight: number(&text, "spanferry_in_flight_spans"),
+            dropped_by_filter: number(&text, "spanferry_filter_dropped_spans_total"),
+        })
+    }
+}
+
+/// The report of a role that has the log open itself.
+pub async fn report_of(address: &str, with_sources: bool) -> Result<Report, AskError> {
+    let path = if with_sources { "/ledger?sources=true" } else { "/ledger" };
+    let (status, text) = ask::get(address, path, REPORT).await?;
+    if status != 200 {
+        return Err(refused(address, path, status, &text));
+    }
+    serde_json::from_str(&text).map_err(|error| AskError {
+        address: address.into(),
+        path: path.into(),
+        detail: error.to_string(),
+    })
+}
+
+fn refused(address: &str, path: &str, status: u16, text: &str) -> AskError {
+    let detail = format!("status {status}: {}", text.trim());
+    AskError { address: address.into(), path: path.into(), detail }
+}
+
+/// The sum over the series of this name, in Prometheus' text; 0 if there is none.
+fn number(text: &str, name: &str) -> u64 {
+    let value = |line: &str| {
+        let (series, value) = line.rsplit_once(' ')?;
+        let of_this_name = series.split('{').next() == Some(name);
+        of_this_name.then(|| value.parse::<f64>().ok()).flatten()
+    };
+    text.lines().filter_map(value).sum::<f64>().max(0.0) as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_is_the_sum_of_its_series() {
+        let text = "# HELP a b\na 1\na{p=\"0\"} 2\nab 9\n# EOF\n";
+        assert_eq!((number(text, "a"), number(text, "c")), (3, 0));
+    }
+}
