@@ -37,6 +37,8 @@ pub enum Behaviour {
     Refuse(u16),
     /// Stores the spans but the first `n`, and says so in `partial_success`.
     Partial(usize),
+    /// Answers 200 without a word, and does not store the first `n` spans.
+    LetFall(usize),
     /// Stores nothing and never answers.
     Hang,
 }
@@ -227,7 +229,7 @@ impl Store {
         *lock(&self.requests) += 1;
         let behaviour = *lock(&self.behaviour);
         let spans = spans_of(body).map_err(|_| StatusCode::BAD_REQUEST)?;
-        let mut rejected = 0;
+        let (mut rejected, mut fallen) = (0, 0);
         match behaviour {
             Behaviour::Accept => {}
             Behaviour::Delay(time) => tokio::time::sleep(time).await,
@@ -235,9 +237,10 @@ impl Store {
                 return Err(StatusCode::from_u16(status).unwrap_or(StatusCode::IM_A_TEAPOT));
             }
             Behaviour::Partial(n) => rejected = n.min(spans.len()),
+            Behaviour::LetFall(n) => fallen = n.min(spans.len()),
             Behaviour::Hang => std::future::pending().await,
         }
-        lock(&self.spans).extend(spans.into_iter().skip(rejected));
+        lock(&self.spans).extend(spans.into_iter().skip(rejected + fallen));
         let partial = ExportTracePartialSuccess {
             rejected_spans: rejected as i64,
             error_message: "told to reject".into(),

@@ -59,7 +59,7 @@ fn count(metrics: &spanferry_tests::stack::metrics::Metrics, name: &str) -> u64 
 }
 
 /// A trace of three spans for each number, one request each.
-async fn send(url: &str, numbers: impl Iterator<Item = u8>) -> Result<()> {
+pub async fn send(url: &str, numbers: impl Iterator<Item = u8>) -> Result<()> {
     for number in numbers {
         let span =
             |id: u8| Span { trace_id: vec![number; 16], span_id: vec![id; 8], ..Span::default() };

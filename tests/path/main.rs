@@ -2,9 +2,11 @@
 
 mod all_in_one;
 mod bridge_away;
+mod dead_letters;
 mod forwarders;
 mod harness;
 mod kills;
+mod ledger;
 mod lost;
 mod normal;
 mod one_trace;
@@ -26,6 +28,8 @@ fn main() -> std::process::ExitCode {
         unchanged::tests(),
         oversize::tests(),
         lost::tests(),
+        ledger::tests(),
+        dead_letters::tests(),
         kills::tests(),
         all_in_one::tests(),
         shutdown::tests(),

@@ -66,6 +66,16 @@ impl Spanferry {
         Ok(role)
     }
 
+    /// Runs one of the operators' commands to its end: its exit status, and what it printed.
+    pub async fn command(directory: &Path, arguments: &[&str]) -> Result<(ExitStatus, String)> {
+        let arguments: Vec<String> = arguments.iter().map(|one| (*one).to_owned()).collect();
+        let mut command = tokio::process::Command::from(command(directory, &arguments)?);
+        let done = tokio::time::timeout(READY, command.kill_on_drop(true).output()).await??;
+        let mut printed = String::from_utf8_lossy(&done.stdout).into_owned();
+        printed += &String::from_utf8_lossy(&done.stderr);
+        Ok((done.status, printed))
+    }
+
     /// Starts it again after its end, on the ports that it had.
     pub async fn restart(&mut self) -> Result<()> {
         self.process.kill();
@@ -174,6 +184,10 @@ const FREE: &str = "127.0.0.1:0";
 const LISTEN: [&str; 6] = ["--listen-http", FREE, "--listen-grpc", FREE, "--admin", FREE];
 
 fn spawn(name: &str, directory: &Path, arguments: &[String]) -> Result<Process> {
+    Process::start(name, &mut command(directory, arguments)?, directory)
+}
+
+fn command(directory: &Path, arguments: &[String]) -> Result<Command> {
     let mut command = Command::new(parts::spanferry()?);
     command.args(arguments).current_dir(directory);
     // Flags only: what the caller's environment says to a spanferry of its own is not for this one.
@@ -183,7 +197,7 @@ fn spawn(name: &str, directory: &Path, arguments: &[String]) -> Result<Process> 
             command.env_remove(&key);
         }
     }
-    Process::start(name, &mut command, directory)
+    Ok(command)
 }
 
 /// `spanferry: listening http=127.0.0.1:4318 admin=127.0.0.1:9464` → its addresses by name.

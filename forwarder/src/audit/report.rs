@@ -161,12 +161,14 @@ impl Report {
                 0 => String::new(),
                 some => format!(" ({some} of them estimated: retention took them unread)"),
             };
-            faults.push(format!("{lost} spans are lost{estimated}"));
+            faults.push(format!("{} lost{estimated}", are(lost)));
         }
         match unaccounted {
             0 => {}
-            more if more > 0 => faults.push(format!("{more} accepted spans are in no number")),
-            less => faults.push(format!("{} spans that nobody accepted", less.unsigned_abs())),
+            more if more > 0 => {
+                faults.push(format!("{} accepted and in no number", are(more.unsigned_abs())));
+            }
+            less => faults.push(format!("{} here that nobody accepted", are(less.unsigned_abs()))),
         }
         for (partition, row) in self.partitions.iter().enumerate() {
             if row.unaccounted != 0 {
@@ -176,10 +178,18 @@ impl Report {
         if let Some(held) = claims.at_destination.filter(|held| *held < delivered) {
             let missing = delivered - held;
             faults.push(format!(
-                "{missing} spans are lost at the destination: it took {delivered} and holds {held}"
+                "{} lost at the destination: it took {delivered} and holds {held}",
+                are(missing)
             ));
         }
         self.holds = faults.is_empty();
         self.faults = faults;
+    }
+}
+
+fn are(spans: u64) -> String {
+    match spans {
+        1 => "1 span is".into(),
+        more => format!("{more} spans are"),
     }
 }

@@ -117,7 +117,7 @@ async fn an_account_that_forgot_a_record_does_not_add_up() {
     rig.log.store("g", vec![Commit { partition: 0, offset: 1, metadata }]).await.unwrap();
     let report = rig.report().await;
     assert_eq!((report.holds, report.all.unaccounted), (false, 2));
-    assert!(report.faults.contains(&"2 accepted spans are in no number".to_owned()));
+    assert!(report.faults.contains(&"2 spans are accepted and in no number".to_owned()));
 }
 
 #[tokio::test]
@@ -127,7 +127,7 @@ async fn a_destination_that_holds_less_than_it_took_has_lost_the_difference() {
     let mut report = rig.report().await;
     assert!(report.holds);
     report.hold_against(&Claims { at_destination: Some(5), ..Claims::default() });
-    assert!(!report.holds && report.faults[0].starts_with("1 spans are lost at the destination"));
+    assert!(!report.holds && report.faults[0].starts_with("1 span is lost at the destination"));
 }
 
 #[tokio::test]

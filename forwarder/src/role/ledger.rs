@@ -4,6 +4,7 @@ use super::RoleError;
 use super::open::{Logs, logs};
 use crate::args::{ArgsError, LedgerArgs};
 use crate::audit::{Audit, Claims, Peer, Report, report_of};
+use crate::log::LogError;
 use std::io::Write;
 
 /// `Ok` when the sum holds.
@@ -31,7 +32,11 @@ async fn from_the_log(args: &LedgerArgs) -> Result<Report, RoleError> {
     let location = args.log.location()?;
     let mut settings = args.log.settings(&location);
     settings.topic.create = false;
-    let Logs { log, dead_letters } = logs(&location, &settings, args.dead_letter_topic.as_deref())?;
+    let opened = logs(&location, &settings, args.dead_letter_topic.as_deref());
+    let Logs { log, dead_letters } = opened.map_err(|error| match error {
+        RoleError::Log(LogError::InUse { path }) => RoleError::Running(path),
+        other => other,
+    })?;
     let audit = Audit { log, dead_letters, group: args.group.clone() };
     Ok(audit.report(args.sources).await?)
 }

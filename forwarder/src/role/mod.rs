@@ -56,6 +56,9 @@ pub enum RoleError {
     /// The sum does not hold; the report says why.
     #[error("the ledger does not hold: {0}")]
     Ledger(String),
+    /// A directory that only its process can look into.
+    #[error("{0} is open in a running process: ask that, with --admin ADDRESS and without --log")]
+    Running(String),
     /// The dead letters.
     #[error("dead letters: {0}")]
     Dlq(#[from] DlqError),
