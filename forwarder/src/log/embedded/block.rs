@@ -21,6 +21,8 @@ pub(super) struct Descriptor {
     pub newest_ms: i64,
     /// Bytes that it takes on disk, about.
     pub disk_bytes: u64,
+    /// What its records weigh together, as the topic's owner weighs them.
+    pub weight: u64,
     /// Each partition in it: number, first offset, one past its last offset.
     pub ranges: Vec<(u32, i64, i64)>,
 }
@@ -59,6 +61,11 @@ impl BlockBuilder {
         }
         push_bytes(&record.value, out);
         self.describe(partition, offset, timestamp_ms);
+    }
+
+    /// Adds to what the block's records weigh.
+    pub fn weigh(&mut self, weight: u64) {
+        self.descriptor.weight += weight;
     }
 
     fn describe(&mut self, partition: u32, offset: i64, timestamp_ms: i64) {
@@ -144,11 +151,21 @@ impl Descriptor {
         self.ranges.iter().map(|(_, first, end)| (end - first).max(0) as u64).sum()
     }
 
+    /// How many of its records are not below their partition's offset in `floors`.
+    pub fn records_from(&self, floors: &[i64]) -> u64 {
+        let of_range = |(partition, first, end): &(u32, i64, i64)| {
+            let floor = floors.get(*partition as usize).map_or(*first, |floor| *floor.max(first));
+            (end - floor).max(0) as u64
+        };
+        self.ranges.iter().map(of_range).sum()
+    }
+
     /// For the index.
     pub fn encode(&self) -> Vec<u8> {
-        let mut out = Vec::with_capacity(16 + 12 * self.ranges.len());
+        let mut out = Vec::with_capacity(24 + 12 * self.ranges.len());
         encode_varint(self.newest_ms as u64, &mut out);
         encode_varint(self.disk_bytes, &mut out);
+        encode_varint(self.weight, &mut out);
         for (partition, first, end) in &self.ranges {
             encode_varint(u64::from(*partition), &mut out);
             encode_varint(*first as u64, &mut out);
@@ -161,13 +178,14 @@ impl Descriptor {
     pub fn decode(mut bytes: &[u8]) -> Option<Self> {
         let newest_ms = varint(&mut bytes)? as i64;
         let disk_bytes = varint(&mut bytes)?;
+        let weight = varint(&mut bytes)?;
         let mut ranges = Vec::new();
         while !bytes.is_empty() {
             let partition = u32::try_from(varint(&mut bytes)?).ok()?;
             let first = varint(&mut bytes)? as i64;
             ranges.push((partition, first, first.checked_add(varint(&mut bytes)? as i64)?));
         }
-        Some(Self { newest_ms, disk_bytes, ranges })
+        Some(Self { newest_ms, disk_bytes, weight, ranges })
     }
 }
 
@@ -192,10 +210,12 @@ mod tests {
             for (partition, record) in &records {
                 let offset = &mut next[*partition as usize];
                 block.push(*partition, *offset, 1_700_000_000_000, record);
+                block.weigh(3);
                 *offset += 1;
             }
             let (bytes, descriptor) = block.finish();
             prop_assert_eq!(descriptor.records(), records.len() as u64);
+            prop_assert_eq!(descriptor.weight, 3 * records.len() as u64);
             prop_assert_eq!(Descriptor::decode(&descriptor.encode()), Some(descriptor));
             let read: Vec<_> =
                 decode(bytes.into()).unwrap().into_iter().map(|r| (r.partition, r.record)).collect();

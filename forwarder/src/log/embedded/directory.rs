@@ -2,7 +2,7 @@
 
 use super::queue::Queue;
 use super::store::{self, OpenDatabase, Store, open_file};
-use super::topic::Topic;
+use super::topic::{Topic, Weigh};
 use super::writer;
 use crate::log::{LogError, LogSettings, TopicSettings};
 use std::collections::BTreeMap;
@@ -16,6 +16,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Partitions of a topic, at most.
 const MOST_PARTITIONS: u32 = 10_000;
+
+/// The database's file in the directory.
+pub(super) const DATABASE: &str = "log.redb";
 
 /// Time and disk: tests bring their own.
 pub(super) struct Surroundings {
@@ -81,7 +84,7 @@ impl Directory {
     ) -> Result<Self, LogError> {
         let lock = lock(path)?;
         let Surroundings { clock, open_database } = surroundings;
-        let store = Store::open(path.join("log.redb"), open_database)?;
+        let store = Store::open(path.join(DATABASE), open_database)?;
         // The file's name must outlive a loss of power as its bytes do.
         File::open(path).and_then(|dir| dir.sync_all()).map_err(|error| unusable(path, &error))?;
         let queue = Queue::new(settings.queue_bytes, clock.clone());
@@ -95,7 +98,12 @@ impl Directory {
     }
 
     /// A topic, made when it is missing and may be.
-    pub fn topic(&self, name: &str, settings: &TopicSettings) -> Result<Arc<Topic>, LogError> {
+    pub fn topic(
+        &self,
+        name: &str,
+        settings: &TopicSettings,
+        weigh: Weigh,
+    ) -> Result<Arc<Topic>, LogError> {
         let store = &self.shared.store;
         let mut topics = self.shared.topics.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(topic) = topics.get(name) {
@@ -108,7 +116,7 @@ impl Directory {
             let create = store.write(|t| store::create_topic(t, name, settings.partitions));
             stored = create.and_then(|()| load()).map_err(|fault| store.explain(fault))?;
         }
-        let topic = Arc::new(Topic::new(name, settings, stored.unwrap_or_default()));
+        let topic = Arc::new(Topic::new(name, settings, weigh, stored.unwrap_or_default()));
         topics.insert(name.into(), topic.clone());
         Ok(topic)
     }

@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicI64, AtomicU8, Ordering::SeqCst};
 /// What the disk does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
-pub(super) enum Disk {
+pub(crate) enum Disk {
     Works,
     Full,
     FailsToSync,
@@ -22,7 +22,7 @@ pub(super) enum Disk {
 
 /// Time and disk in the hands of a test.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Hands {
+pub(crate) struct Hands {
     disk: Arc<AtomicU8>,
     now_ms: Arc<AtomicI64>,
 }
@@ -40,7 +40,7 @@ impl Hands {
         self.now_ms.fetch_add(ms, SeqCst);
     }
 
-    pub fn surroundings(&self) -> Surroundings {
+    pub(super) fn surroundings(&self) -> Surroundings {
         let (disk, now_ms) = (self.disk.clone(), self.now_ms.clone());
         Surroundings {
             clock: Arc::new(move || now_ms.load(SeqCst)),

@@ -1,8 +1,8 @@
 //! The log in a directory: one process, fsync before acknowledgement, the readers' positions beside the records.
 //!
 //! Files, bottom up: `block` (bytes of records) → `store` (tables) → `topic` (what is known of it in memory) →
-//! `retention` (what may go) → `queue` (what waits) → `writer` (the one thread that writes) → `reader`, `look` (without a group),
-//! `directory` (open and lock).
+//! `retention` (what may go) → `queue` (what waits) → `writer` (the one thread that writes) → `set_aside` (what cannot be read) →
+//! `reader`, `look` (without a group), `waiting` (what a group has still to read), `directory` (open and lock).
 
 mod block;
 mod directory;
@@ -10,14 +10,16 @@ mod look;
 mod queue;
 mod reader;
 mod retention;
+mod set_aside;
 mod store;
 mod topic;
+mod waiting;
 mod writer;
 
 #[cfg(test)]
 mod crashes;
 #[cfg(test)]
-mod faults;
+pub(crate) mod faults;
 #[cfg(test)]
 mod model;
 #[cfg(test)]
@@ -27,7 +29,9 @@ mod speed;
 #[cfg(test)]
 mod tests;
 
-pub use topic::Counters;
+pub use set_aside::set_file_aside;
+pub use topic::{Counters, Weigh};
+pub use waiting::Waiting;
 
 use super::{
     Acknowledgement, AppendError, Commit, Log, LogError, LogSettings, Placed, QueueSize, Reader,
@@ -57,18 +61,46 @@ pub struct EmbeddedLog {
 impl EmbeddedLog {
     /// As [`open`], for one who wants the counters.
     pub fn open(path: &Path, topic: &str, settings: &LogSettings) -> Result<Arc<Self>, LogError> {
-        Self::open_in(path, topic, settings, Surroundings::default())
+        Self::open_in(path, topic, settings, |_| 0, Surroundings::default())
+    }
+
+    /// As `open`, for an owner whose records have a weight: what waits is known by it too.
+    pub fn open_weighed(
+        path: &Path,
+        topic: &str,
+        settings: &LogSettings,
+        weigh: Weigh,
+    ) -> Result<Arc<Self>, LogError> {
+        Self::open_in(path, topic, settings, weigh, Surroundings::default())
+    }
+
+    /// As `open_weighed`, with time and disk in the hands of a test.
+    #[cfg(test)]
+    pub(crate) fn open_in_hands(
+        path: &Path,
+        topic: &str,
+        settings: &LogSettings,
+        weigh: Weigh,
+        hands: &faults::Hands,
+    ) -> Result<Arc<Self>, LogError> {
+        Self::open_in(path, topic, settings, weigh, hands.surroundings())
     }
 
     fn open_in(
         path: &Path,
         topic: &str,
         settings: &LogSettings,
+        weigh: Weigh,
         surroundings: Surroundings,
     ) -> Result<Arc<Self>, LogError> {
         let directory = Arc::new(Directory::open(path, settings, surroundings)?);
-        let topic = directory.topic(topic, &settings.topic)?;
+        let topic = directory.topic(topic, &settings.topic, weigh)?;
         Ok(Arc::new(Self { directory, topic }))
+    }
+
+    /// What `group` has still to commit, as the disk has it. Blocks while it reads the index and a block or two.
+    pub fn waiting(&self, group: &str) -> Result<Waiting, LogError> {
+        waiting::of(&self.directory.shared.store, &self.topic, group)
     }
 
     /// What was trimmed, lost or failed since the directory was opened, and what it holds.
@@ -121,7 +153,7 @@ impl Log for EmbeddedLog {
     }
 
     fn sibling(&self, topic: &str, settings: &TopicSettings) -> Result<Arc<dyn Log>, LogError> {
-        let topic = self.directory.topic(topic, settings)?;
+        let topic = self.directory.topic(topic, settings, |_| 0)?;
         Ok(Arc::new(Self { directory: self.directory.clone(), topic }))
     }
 

@@ -43,6 +43,11 @@ fn operation() -> impl Strategy<Value = Operation> {
     ]
 }
 
+/// A record weighs what its value is long.
+fn weigh(record: &Record) -> u64 {
+    record.value.len() as u64
+}
+
 struct Kept {
     value: Bytes,
     timestamp_ms: i64,
@@ -90,7 +95,8 @@ impl Model {
         let topic = TopicSettings { partitions: PARTITIONS, retention, ..TopicSettings::default() };
         let settings = LogSettings { topic, ..LogSettings::default() };
         let surroundings = self.hands.surroundings();
-        self.log = Some(EmbeddedLog::open_in(&self.path(), "t", &settings, surroundings).unwrap());
+        self.log =
+            Some(EmbeddedLog::open_in(&self.path(), "t", &settings, weigh, surroundings).unwrap());
     }
 
     fn log(&self) -> Arc<EmbeddedLog> {
@@ -104,6 +110,7 @@ impl Model {
             Operation::Reopen => {
                 self.log = None;
                 self.open();
+                self.check_waiting();
             }
             Operation::Crash => {
                 let file = self.path().join("log.redb");
@@ -111,6 +118,7 @@ impl Model {
                 fs::create_dir(self.path()).unwrap();
                 fs::copy(file, self.path().join("log.redb")).unwrap();
                 self.open();
+                self.check_waiting();
             }
             Operation::Wait(ms) => {
                 self.hands.advance_ms(ms);
@@ -200,6 +208,25 @@ impl Model {
         reader.commit(commits).await.unwrap();
         reader.close().await.unwrap();
         self.check_trimmed();
+        self.check_waiting();
+    }
+
+    /// What waits for a group is what it has not committed; what grew too old may be gone of it.
+    fn check_waiting(&self) {
+        for (name, group) in &self.groups {
+            let waiting = self.log().waiting(&format!("g{name}")).unwrap();
+            let kept = self.partitions.iter().zip(&group.committed);
+            let left = kept.flat_map(|(kept, from)| &kept[from.unwrap_or(0) as usize..]);
+            let all: Vec<_> = left.map(|kept| kept.value.len() as u64).collect();
+            assert!(waiting.records <= all.len() as u64 && waiting.weight <= all.iter().sum());
+            let required =
+                (0..3).flat_map(|p| self.required(group, p).into_iter().map(move |o| (p, o)));
+            let required: Vec<_> =
+                required.map(|(p, o)| self.partitions[p][o as usize].value.len() as u64).collect();
+            assert!(
+                waiting.records >= required.len() as u64 && waiting.weight >= required.iter().sum()
+            );
+        }
     }
 
     /// When every group has committed everything, or all is too old, nothing is stored.

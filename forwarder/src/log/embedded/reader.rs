@@ -3,6 +3,7 @@
 use super::block;
 use super::directory::{Directory, Shared};
 use super::queue::commit_item;
+use super::set_aside::set_aside;
 use super::store::{Fault, describe};
 use super::topic::Topic;
 use crate::log::{Assignment, Commit, Event, LogError, PartitionLag, Reader, StoredRecord};
@@ -10,7 +11,6 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use redb::{ReadTransaction, ReadableTable};
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, spawn_blocking};
@@ -194,21 +194,29 @@ pub(super) fn fetch(
         None => first_wanted(&transaction, topic, wanted)?.unwrap_or(tail),
     };
     let blocks = transaction.open_table(topic.tables.blocks())?;
-    let (mut records, mut bytes) = (Vec::new(), 0);
-    for entry in blocks.range(from..)? {
-        let (sequence, block) = entry?;
-        bytes += block.value().len();
+    let index = transaction.open_table(topic.tables.index())?;
+    let (mut records, mut bytes, mut next) = (Vec::new(), 0, from);
+    // The index leads: a block that it names and that is gone is a damaged one.
+    for entry in index.range(from..)? {
+        let (sequence, descriptor) = entry?;
+        let sequence = sequence.value();
+        let block = blocks.get(sequence)?;
+        let block = Bytes::copy_from_slice(block.as_ref().map_or(&[][..], |block| block.value()));
+        bytes += block.len();
         if bytes > limit_bytes && !records.is_empty() {
-            return Ok(Fetched { records, next: sequence.value() });
+            return Ok(Fetched { records, next: sequence });
         }
-        match block::decode(Bytes::copy_from_slice(block.value())) {
+        match block::decode(block.clone()).filter(|all| !all.is_empty()) {
             Some(all) => records.extend(all.into_iter().filter(|r| is_wanted(r, wanted))),
-            None => count_damaged(&transaction, shared, topic, sequence.value())?,
+            None => {
+                let descriptor = describe(descriptor.value())?;
+                set_aside(&shared.store, topic, sequence, &block, &descriptor, wanted);
+            }
         }
+        next = sequence + 1;
     }
     // All that was there is read; what is missing below the old end was trimmed.
-    let last = blocks.last()?.map_or(0, |(sequence, _)| sequence.value() + 1);
-    Ok(Fetched { records, next: last.max(tail) })
+    Ok(Fetched { records, next: next.max(tail) })
 }
 
 fn is_wanted(record: &StoredRecord, wanted: &[i64]) -> bool {
@@ -231,23 +239,4 @@ fn first_wanted(
         }
     }
     Ok(None)
-}
-
-/// A block whose bytes are not those that were written is passed over, and its records are counted.
-fn count_damaged(
-    transaction: &ReadTransaction,
-    shared: &Shared,
-    topic: &Topic,
-    sequence: u64,
-) -> Result<(), Fault> {
-    let index = transaction.open_table(topic.tables.index())?;
-    let descriptor = index.get(sequence)?.map(|d| describe(d.value())).transpose()?;
-    let descriptor = descriptor.unwrap_or_default();
-    topic.damaged.fetch_add(descriptor.records(), Relaxed);
-    tracing::error!(
-        path = %shared.store.path(), topic = %topic.name, block = sequence,
-        records = descriptor.records(), partitions = ?descriptor.ranges,
-        "a block is damaged: its records are passed over (partition, first offset, end)"
-    );
-    Ok(())
 }

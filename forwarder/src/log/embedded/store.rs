@@ -24,7 +24,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{PoisonError, RwLock};
 
 /// The number of the layout above; another one is not read.
-const VERSION: u64 = 1;
+const VERSION: u64 = 2;
 
 /// What the database keeps in memory.
 const CACHE_BYTES: usize = 16 << 20;
@@ -129,6 +129,7 @@ impl Store {
             drop(failed);
             let database = (self.open)(&self.path).map_err(|error| self.explain_open(error))?;
             make_tables(&database).map_err(|fault| self.explain(fault))?;
+            self.check_layout(&database)?;
             Ok(database)
         }));
         let opened = opened.unwrap_or_else(|_| Err(self.damaged("its pages make no sense")))?;
@@ -165,6 +166,11 @@ impl Store {
         Ok(result)
     }
 
+    /// The directory of the file.
+    pub fn folder(&self) -> &Path {
+        self.path.parent().unwrap_or(&self.path)
+    }
+
     /// The file, for messages.
     pub fn path(&self) -> String {
         self.path.display().to_string()
@@ -178,6 +184,21 @@ impl Store {
                 LogError::Fatal { what: self.path(), detail: error.to_string() }
             }
             error => LogError::Unavailable { what: self.path(), detail: error.to_string() },
+        }
+    }
+
+    /// Another program's layout is sound, but nothing for this one: it is left alone.
+    fn check_layout(&self, database: &Database) -> Result<(), LogError> {
+        let version = || -> Result<Option<u64>, Fault> {
+            let format = database.begin_read()?.open_table(FORMAT)?;
+            Ok(format.get("version")?.map(|version| version.value()))
+        };
+        match version().map_err(|fault| self.explain(fault))? {
+            Some(VERSION) => Ok(()),
+            other => Err(LogError::Fatal {
+                what: self.path(),
+                detail: format!("layout {other:?}, and this program knows {VERSION}"),
+            }),
         }
     }
 
@@ -203,16 +224,10 @@ impl Store {
     }
 }
 
+/// Makes the tables of a file that is new.
 fn make_tables(database: &Database) -> Result<(), Fault> {
     match database.begin_read()?.open_table(FORMAT) {
-        Ok(format) => match format.get("version")?.map(|v| v.value()) {
-            Some(VERSION) => return Ok(()),
-            other => {
-                return Err(Fault::corrupted(format!(
-                    "layout {other:?}, and this program knows {VERSION}"
-                )));
-            }
-        },
+        Ok(_) => return Ok(()),
         Err(TableError::TableDoesNotExist(_)) => {}
         Err(error) => return Err(error.into()),
     }

@@ -1,7 +1,7 @@
 //! What a log in a directory does beyond the promises of every log: bounds, faults of the disk, one owner.
 
-use super::EmbeddedLog;
 use super::faults::{Disk, Hands};
+use super::{EmbeddedLog, Waiting, set_file_aside};
 use crate::log::{
     AppendError, Assignment, Commit, Event, Log, LogError, LogSettings, Placed, Reader, Record,
     Retention, StoredRecord, TopicSettings,
@@ -43,8 +43,13 @@ impl Held {
 
     fn open(&self) -> Result<Arc<EmbeddedLog>, LogError> {
         let surroundings = self.hands.surroundings();
-        EmbeddedLog::open_in(self.path(), "traces", &self.settings, surroundings)
+        EmbeddedLog::open_in(self.path(), "traces", &self.settings, weigh, surroundings)
     }
+}
+
+/// A record weighs what its value is long.
+fn weigh(record: &Record) -> u64 {
+    record.value.len() as u64
 }
 
 fn record(partition: u32, value: impl Into<Bytes>) -> Placed {
@@ -337,11 +342,11 @@ async fn a_newer_layout_is_not_read() {
     let database = Database::open(held.path().join("log.redb")).unwrap();
     let write = database.begin_write().unwrap();
     let format = TableDefinition::<&str, u64>::new("format");
-    write.open_table(format).unwrap().insert("version", 2).unwrap();
+    write.open_table(format).unwrap().insert("version", 3).unwrap();
     write.commit().unwrap();
     drop(database);
     let error = held.open().unwrap_err().to_string();
-    assert!(error.contains("layout Some(2), and this program knows 1"), "{error}");
+    assert!(error.contains("layout Some(3), and this program knows 2"), "{error}");
 }
 
 #[tokio::test]
@@ -373,9 +378,61 @@ async fn a_damaged_block_is_passed_over_with_its_count_and_the_rest_is_served() 
     write.commit().unwrap();
     drop(database);
     let log = held.open().unwrap();
+    // However often it is met, it is counted once.
+    for _ in 0..2 {
+        let (mut reader, _) = join(&log, "a").await;
+        assert_eq!(read(&mut reader, 1).await[0].record.value, "c");
+        let counters = log.counters();
+        assert_eq!((counters.damaged_records, counters.damaged_weight), (2, 2));
+        assert!(counters.damaged_bytes > 0);
+    }
+    let kept = fs::read(held.path().join("set-aside/traces-0.block")).unwrap();
+    assert_eq!(kept, [1, 2, 3, 4].repeat(5));
+}
+
+#[tokio::test]
+async fn a_block_that_is_gone_is_counted_as_a_damaged_one() {
+    let held = Held::new(unbounded());
+    let log = held.open().unwrap();
+    store(&log, vec![record(0, "a"), record(1, "bb")]).await.unwrap();
+    store(&log, vec![record(0, "c")]).await.unwrap();
+    drop(log);
+    let database = Database::open(held.path().join("log.redb")).unwrap();
+    let write = database.begin_write().unwrap();
+    let blocks = TableDefinition::<u64, &[u8]>::new("blocks.traces");
+    write.open_table(blocks).unwrap().remove(0).unwrap();
+    write.commit().unwrap();
+    drop(database);
+    let log = held.open().unwrap();
+    assert_eq!(log.waiting("a").unwrap(), Waiting { records: 3, weight: 4 });
     let (mut reader, _) = join(&log, "a").await;
     assert_eq!(read(&mut reader, 1).await[0].record.value, "c");
-    assert_eq!(log.counters().damaged_records, 2);
+    let counters = log.counters();
+    assert_eq!((counters.damaged_records, counters.damaged_weight), (2, 3));
+}
+
+#[tokio::test]
+async fn what_waits_is_known_before_anything_is_read() {
+    let held = Held::new(unbounded());
+    let log = held.open().unwrap();
+    store(&log, vec![record(0, "a"), record(0, "bb"), record(1, "ccc")]).await.unwrap();
+    let (mut reader, _) = join(&log, "a").await;
+    commit(&mut reader, 0, 1).await;
+    assert_eq!(log.waiting("a").unwrap(), Waiting { records: 2, weight: 5 });
+    assert_eq!(log.waiting("nobody").unwrap(), Waiting { records: 3, weight: 6 });
+    reader.close().await.unwrap();
+    drop(log);
+    assert_eq!(held.open().unwrap().waiting("a").unwrap(), Waiting { records: 2, weight: 5 });
+}
+
+#[tokio::test]
+async fn a_file_that_is_no_log_can_be_set_aside_and_a_new_one_begins() {
+    let held = Held::new(unbounded());
+    fs::write(held.path().join("log.redb"), b"not a database at all").unwrap();
+    assert!(matches!(held.open(), Err(LogError::Damaged { .. })));
+    let (kept, bytes) = set_file_aside(held.path()).unwrap();
+    assert_eq!((fs::read(kept).unwrap().len(), bytes), (21, 21));
+    store(&held.open().unwrap(), vec![record(0, "a")]).await.unwrap();
 }
 
 #[tokio::test]

@@ -1,8 +1,9 @@
 //! What is known of a topic in memory: what is acknowledged, who has committed what, and what waits.
 //! It follows the database: it is changed only after a commit, by the one thread that writes.
 
+use super::set_aside::Damage;
 use super::store::{StoredTopic, TopicTables};
-use crate::log::{Assignment, Commit, LogError, PartitionLag, QueueSize, TopicSettings};
+use crate::log::{Assignment, Commit, LogError, PartitionLag, QueueSize, Record, TopicSettings};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -15,8 +16,12 @@ pub struct Counters {
     pub stored_bytes: u64,
     /// Records that grew older than `retention.age` before every known group had committed them.
     pub expired_unread_records: u64,
-    /// Records that a reader could not be given, since their block is damaged. Counted at each reading.
+    /// Records that readers could not be given, since their block is damaged: it is set aside.
     pub damaged_records: u64,
+    /// Bytes that those took on disk, about.
+    pub damaged_bytes: u64,
+    /// What those weighed.
+    pub damaged_weight: u64,
     /// Records that were refused by the disk and answered with an error.
     pub failed_records: u64,
 }
@@ -48,10 +53,14 @@ pub(super) struct State {
     pub next_sequence: u64,
 }
 
+/// What a record weighs to the topic's owner, such as the spans in it: each block knows the sum, readable or not.
+pub type Weigh = fn(&Record) -> u64;
+
 /// A topic.
 #[derive(Debug)]
 pub(super) struct Topic {
     pub name: String,
+    pub weigh: Weigh,
     pub partitions: u32,
     pub settings: TopicSettings,
     pub tables: TopicTables,
@@ -64,15 +73,17 @@ pub(super) struct Topic {
     pub queued_records: AtomicUsize,
     pub queued_bytes: AtomicUsize,
     pub expired_unread: AtomicU64,
-    pub damaged: AtomicU64,
+    /// The damaged blocks that were met, by sequence.
+    pub damaged: Mutex<BTreeMap<u64, Damage>>,
     pub failed: AtomicU64,
     state: Mutex<State>,
 }
 
 impl Topic {
-    pub fn new(name: &str, settings: &TopicSettings, stored: StoredTopic) -> Self {
+    pub fn new(name: &str, settings: &TopicSettings, weigh: Weigh, stored: StoredTopic) -> Self {
         let topic = Self {
             name: name.into(),
+            weigh,
             partitions: stored.partitions.len() as u32,
             settings: settings.clone(),
             tables: TopicTables::new(name),
@@ -82,7 +93,7 @@ impl Topic {
             queued_records: AtomicUsize::new(0),
             queued_bytes: AtomicUsize::new(0),
             expired_unread: AtomicU64::new(0),
-            damaged: AtomicU64::new(0),
+            damaged: Mutex::default(),
             failed: AtomicU64::new(0),
             state: Mutex::new(State::default()),
         };
@@ -124,10 +135,13 @@ impl Topic {
     }
 
     pub fn counters(&self) -> Counters {
+        let damaged = self.damaged.lock().unwrap_or_else(PoisonError::into_inner);
         Counters {
             stored_bytes: self.state().disk_bytes,
             expired_unread_records: self.expired_unread.load(Relaxed),
-            damaged_records: self.damaged.load(Relaxed),
+            damaged_records: damaged.values().map(|damage| damage.records).sum(),
+            damaged_bytes: damaged.values().map(|damage| damage.bytes).sum(),
+            damaged_weight: damaged.values().map(|damage| damage.weight).sum(),
             failed_records: self.failed.load(Relaxed),
         }
     }

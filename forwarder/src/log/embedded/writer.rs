@@ -178,6 +178,7 @@ fn write_records(
                 close(&mut block, change)?;
             }
             block.push(*partition, *offset, append.timestamp_ms, record);
+            block.weigh((work.topic.weigh)(record));
             bounds_of(&work.topic, *partition, change).1 = offset + 1;
         }
     }
