@@ -26,6 +26,11 @@ const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset
 pub trait Ready: Send + Sync {
     /// `Err` says what is missing, in a line.
     async fn ready(&self) -> Result<(), String>;
+
+    /// What somebody should know of a part that is ready all the same, in a line.
+    fn note(&self) -> Option<String> {
+        None
+    }
 }
 
 /// Ready as soon as it runs: for the forwarder, which a restart would not help while its destination is away.
@@ -78,7 +83,10 @@ fn router(admin: Admin) -> Router {
 
 async fn readyz(State(admin): State<Admin>) -> Response {
     let missing = match tokio::time::timeout(READY_WITHIN, admin.ready.ready()).await {
-        Ok(Ok(())) => return "ok\n".into_response(),
+        Ok(Ok(())) => {
+            let note = admin.ready.note().map(|note| format!(": {note}")).unwrap_or_default();
+            return format!("ok{note}\n").into_response();
+        }
         Ok(Err(missing)) => missing,
         Err(_) => format!("no answer within {} s", READY_WITHIN.as_secs()),
     };

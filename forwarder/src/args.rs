@@ -9,6 +9,7 @@ pub use log_args::{ArgsError, LogArgs};
 pub use operators::{DlqAction, DlqArgs, LedgerArgs};
 pub use roles::{
     AllInOneArgs, BridgeArgs, ForwardArgs, HealthArgs, ProcessArgs, ReceiveArgs, SendArgs,
+    SpoolArgs,
 };
 
 use clap::{Parser, Subcommand, ValueEnum};

@@ -17,6 +17,9 @@ pub enum ArgsError {
     /// The place is not understood.
     #[error("--log: {0}")]
     Location(#[from] LocationError),
+    /// A spool before a log that needs none.
+    #[error("--spool is for a log in Kafka; one in a directory is on this machine's disk already")]
+    Spool,
     /// No destination.
     #[error("no destination: give --to http://HOST:4317, or set JAEGER_ENDPOINT")]
     NoDestination,

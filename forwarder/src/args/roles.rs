@@ -16,6 +16,9 @@ pub struct BridgeArgs {
     /// What comes in.
     #[command(flatten)]
     pub receive: ReceiveArgs,
+    /// What is kept while Kafka is away.
+    #[command(flatten)]
+    pub spool: SpoolArgs,
     /// The process.
     #[command(flatten)]
     pub process: ProcessArgs,
@@ -114,6 +117,22 @@ pub struct ReceiveArgs {
     /// What Retry-After says to a sender that is to come again.
     #[arg(long, env = "SPANFERRY_RETRY_AFTER", default_value = "1s", value_name = "DURATION", value_parser = duration)]
     pub retry_after: Duration,
+}
+
+/// The spool.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Spool")]
+pub struct SpoolArgs {
+    /// A directory for what Kafka does not take now: fsynced there, answered with 200, brought to Kafka in order when it
+    /// is back. Made when it is missing. Without it, senders are told to retry while Kafka is away.
+    #[arg(long, env = "SPANFERRY_SPOOL", value_name = "DIR")]
+    pub spool: Option<PathBuf>,
+    /// Bytes that the spool takes on disk, at most; when it is full, senders are told to retry.
+    #[arg(long, env = "SPANFERRY_SPOOL_BYTES", default_value = "1GiB", value_name = "SIZE", value_parser = size)]
+    pub spool_bytes: usize,
+    /// How long a batch waits for Kafka before it goes to the spool as well, with all that comes after it.
+    #[arg(long, env = "SPANFERRY_SPOOL_AFTER", default_value = "1s", value_name = "DURATION", value_parser = duration)]
+    pub spool_after: Duration,
 }
 
 /// The sending side.

@@ -6,10 +6,12 @@ use super::refusal::Refusal;
 use super::repeats::{Accepted, Identity, Pending, Repeats, Sender};
 use super::room::{Room, Taken};
 use super::settings::Settings;
+use super::spool::{Batch, Spool};
 use crate::log::{Log, LogError};
 use crate::otlp::split::split as divide;
 use bytes::Bytes;
 use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
@@ -18,6 +20,8 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 pub struct Intake {
     log: Arc<dyn Log>,
     writer: Arc<Writer>,
+    /// Takes what the log does not take now.
+    spool: Option<Arc<Spool>>,
     repeats: Repeats,
     /// Batches whose senders were told to come again and which the log still holds: while there is one, the log is away.
     overdue: Arc<AtomicUsize>,
@@ -33,18 +37,21 @@ pub struct Intake {
 }
 
 impl Intake {
-    /// An intake for `log`.
+    /// An intake for `log`, and for a spool before it.
     pub fn new(
         log: Arc<dyn Log>,
         dead_letters: Arc<dyn Log>,
         settings: Settings,
         metrics: Arc<Metrics>,
+        spool: Option<Arc<Spool>>,
     ) -> Self {
-        let writer = Writer::new(log.clone(), dead_letters, metrics.clone());
+        let new = || Arc::new(Writer::new(log.clone(), dead_letters, metrics.clone()));
+        let writer = spool.as_ref().map_or_else(new, |spool| spool.writer().clone());
         let room = Room::new(settings.max_bytes_in_flight, metrics.bytes_in_flight.clone());
         Self {
             log,
-            writer: Arc::new(writer),
+            writer,
+            spool,
             repeats: Repeats::default(),
             overdue: Arc::default(),
             away: Arc::default(),
@@ -99,15 +106,15 @@ impl Intake {
         }
     }
 
-    /// Splits the batch and hands it to the log. What it gives back goes on by itself when nobody waits for it.
+    /// Splits the batch and hands it over. What it gives back goes on by itself when nobody waits for it.
     async fn append(
         &self,
         body: &Bytes,
         sender: &Sender,
         taken: Taken,
     ) -> Result<Pending, Refusal> {
-        let mut limit = self.writer.max_value_bytes();
-        let mut split = divide(body, limit)?;
+        let (limit, received_ms) = (self.writer.max_value_bytes(), now_ms());
+        let split = divide(body, limit)?;
         let spans = split.traces.iter().map(|part| u64::from(part.spans)).sum();
         let accepted = Accepted { spans, rejected_spans: split.rejected_spans };
         self.metrics.rejected_spans.inc_by(accepted.rejected_spans);
@@ -117,23 +124,17 @@ impl Intake {
                 rejected => Err(Refusal::NoTraceId(rejected)),
             };
         }
-        if self.overdue.load(Ordering::Relaxed) > 0 {
-            return Err(Refusal::LogAway("earlier batches wait for their acknowledgement".into()));
-        }
-        let partitions = self.partitions().await?;
-        if self.writer.max_value_bytes() < limit {
-            // With its first answer the log has said that it takes less than was configured.
-            limit = self.writer.max_value_bytes();
-            split = divide(body, limit)?;
-        }
-        self.writer.prepare(&split.traces, limit).await?;
-        let appended = self.writer.append(split.traces, limit, sender, partitions, now_ms())?;
-        let (writer, metrics, start) = (self.writer.clone(), self.metrics.clone(), Instant::now());
+        let (body, sender, parts) = (body.clone(), sender.clone(), split.traces);
+        let batch = Batch { body, sender, parts, limit, spans, received_ms };
+        let start = Instant::now();
+        let safe = match &self.spool {
+            Some(spool) => spool.take(batch).await?,
+            None => self.write(batch).await?,
+        };
+        let metrics = self.metrics.clone();
         let pending = async move {
-            let records = appended.records;
-            appended.settled(&writer).await?;
+            safe.await?;
             drop(taken);
-            metrics.sent_records.inc_by(records);
             metrics.accepted_spans.inc_by(accepted.spans);
             metrics.acknowledge_seconds.observe(start.elapsed().as_secs_f64());
             Ok(accepted)
@@ -141,6 +142,28 @@ impl Intake {
         let pending = pending.boxed().shared();
         tokio::spawn(pending.clone());
         Ok(pending)
+    }
+
+    /// Hands a batch to the log. Resolves when it is acknowledged.
+    async fn write(
+        &self,
+        mut batch: Batch,
+    ) -> Result<BoxFuture<'static, Result<(), Refusal>>, Refusal> {
+        if self.overdue.load(Ordering::Relaxed) > 0 {
+            return Err(Refusal::LogAway("earlier batches wait for their acknowledgement".into()));
+        }
+        let partitions = self.partitions().await?;
+        let limit = self.writer.max_value_bytes();
+        if limit < batch.limit {
+            // With its first answer the log has said that it takes less than was configured.
+            batch.parts = divide(&batch.body, limit)?.traces;
+        }
+        let limit = limit.min(batch.limit);
+        self.writer.prepare(&batch.parts, limit).await?;
+        let Batch { parts, sender, received_ms, .. } = batch;
+        let appended = self.writer.append(parts, limit, &sender, partitions, received_ms)?;
+        let writer = self.writer.clone();
+        Ok(async move { Ok(appended.settled(&writer).await?) }.boxed())
     }
 
     /// The number of partitions. While the log is away, one request asks and all others are refused at once.

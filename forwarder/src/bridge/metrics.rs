@@ -1,6 +1,7 @@
 //! The bridge's numbers, declared where they are counted.
 
 use super::refusal::Refusal;
+use super::spool::SpoolMetrics;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -20,6 +21,7 @@ pub struct Because {
 #[allow(missing_docs, reason = "each has its help text where it is registered")]
 pub struct Metrics {
     pub sent_records: Counter,
+    pub written_spans: Counter,
     pub accepted_spans: Counter,
     pub accepted_requests: Counter,
     pub rejected_spans: Counter,
@@ -32,13 +34,16 @@ pub struct Metrics {
     pub queue_records: Gauge,
     pub queue_bytes: Gauge,
     pub acknowledge_seconds: Histogram,
+    pub spool: SpoolMetrics,
 }
 
 impl Metrics {
     /// Declares the bridge's metrics.
     pub fn register(registry: &mut Registry) -> Self {
         let own = Self {
+            spool: SpoolMetrics::default(),
             sent_records: Counter::default(),
+            written_spans: Counter::default(),
             accepted_spans: Counter::default(),
             accepted_requests: Counter::default(),
             rejected_spans: Counter::default(),
@@ -64,8 +69,13 @@ impl Metrics {
         let registry = registry.sub_registry_with_prefix("spanferry");
         registry.register(
             "accepted_spans",
-            "Spans acknowledged by the log",
+            "Spans answered with 200: they are safe, in the log or in the spool",
             own.accepted_spans.clone(),
+        );
+        registry.register(
+            "written_spans",
+            "Spans acknowledged by the log, directly or out of the spool",
+            own.written_spans.clone(),
         );
         registry.register(
             "accepted_requests",
@@ -115,13 +125,14 @@ impl Metrics {
         );
         registry.register(
             "acknowledge_seconds",
-            "From a batch's append to its acknowledgement",
+            "From a batch's append to its acknowledgement, by the log or the spool",
             own.acknowledge_seconds.clone(),
         );
+        own.spool.register(registry);
         own
     }
 
-    /// Spans acknowledged in this process, those that went to the dead letters included.
+    /// Spans answered with 200 by this process, those that went to the dead letters included.
     pub fn accepted_spans(&self) -> u64 {
         self.accepted_spans.get()
     }

@@ -38,8 +38,9 @@ struct Totals {
 pub struct Appended {
     /// Resolves when all are safe.
     pub acknowledged: Acknowledgement,
-    /// How many went to the log.
-    pub records: u64,
+    /// How many went to the log, and the spans in them.
+    records: u64,
+    spans: u64,
     /// Spans that are too large for a record, handed to the dead letters.
     pub dead_letters: Vec<Acknowledgement>,
     writer: [u8; 16],
@@ -54,6 +55,17 @@ impl Writer {
     /// The largest value of a record, bytes.
     pub fn max_value_bytes(&self) -> usize {
         self.log.max_record_bytes().saturating_sub(RECORD_OVERHEAD).max(1)
+    }
+
+    /// Whether each part will find a place: a span too large for a record is kept as a dead letter, within its limit.
+    pub fn check_size(&self, parts: &[TracePart], limit: usize) -> Result<(), AppendError> {
+        let longest = parts.iter().map(|part| part.value.len()).max().unwrap_or(0);
+        let of_letter = self.dead_letters.max_record_bytes().saturating_sub(RECORD_OVERHEAD);
+        if longest <= limit.max(of_letter) {
+            return Ok(());
+        }
+        let topic = self.dead_letters.topic().to_owned();
+        Err(AppendError::TooLarge { topic, size: longest, limit: of_letter })
     }
 
     /// Asks for what `append` needs to know of the dead letters' topic, if one of the parts will go there.
@@ -87,6 +99,7 @@ impl Writer {
             ..Stamp::default()
         };
         let records = good.len() as u64;
+        let spans = good.iter().map(|part| u64::from(part.spans)).sum();
         // The order of the totals is the order of the append: both under one lock.
         let mut state = self.lock();
         let mut next = state.clone();
@@ -101,7 +114,7 @@ impl Writer {
         let acknowledged = appended?;
         let writer = next.id;
         *state = next;
-        Ok(Appended { acknowledged, records, dead_letters, writer })
+        Ok(Appended { acknowledged, records, spans, dead_letters, writer })
     }
 
     /// A batch was not acknowledged for good: its writer ends, and a new one begins.
@@ -137,11 +150,15 @@ impl Writer {
 }
 
 impl Appended {
-    /// Waits until all is safe, or something is not.
+    /// Waits until all is safe, or something is not; what is, is counted.
     pub async fn settled(self, writer: &Writer) -> Result<(), AppendError> {
         let mut result = self.acknowledged.await.map(|_| ());
-        if result.is_err() {
-            writer.failed(self.writer);
+        match &result {
+            Ok(()) => {
+                writer.metrics.sent_records.inc_by(self.records);
+                writer.metrics.written_spans.inc_by(self.spans);
+            }
+            Err(_) => writer.failed(self.writer),
         }
         for letter in self.dead_letters {
             let kept = letter.await;

@@ -71,6 +71,12 @@ pub enum Refusal {
     /// The log has not acknowledged in time; it may still.
     #[error("the log has not acknowledged within {0} ms: retry later")]
     NotAcknowledged(u128),
+    /// The log is away, and the spool has no room.
+    #[error("the log is away, and the spool is full ({0}): retry later")]
+    SpoolFull(String),
+    /// The log is away, and the spool's disk fails.
+    #[error("the log is away, and the spool takes nothing ({0}): retry later")]
+    SpoolFailed(String),
 }
 
 impl From<AppendError> for Refusal {
@@ -95,8 +101,17 @@ impl From<JsonError> for Refusal {
 }
 
 impl Refusal {
+    /// What the spool said to a batch.
+    pub fn of_the_spool(error: AppendError) -> Self {
+        match error {
+            AppendError::Full { .. } => Self::SpoolFull(error.to_string()),
+            AppendError::TooLarge { .. } => Self::SpanTooLarge(error.to_string()),
+            _ => Self::SpoolFailed(error.to_string()),
+        }
+    }
+
     /// Every word for the metrics.
-    pub const WORDS: [&str; 8] = [
+    pub const WORDS: [&str; 10] = [
         "bad_data",
         "bad_compression",
         "unsupported",
@@ -105,18 +120,27 @@ impl Refusal {
         "busy",
         "log_away",
         "not_acknowledged",
+        "spool_full",
+        "spool_failed",
     ];
 
     /// Whether the same batch may be accepted later.
     pub fn is_retryable(&self) -> bool {
-        matches!(self, Self::Busy { .. } | Self::LogAway(_) | Self::NotAcknowledged(_))
+        matches!(self, Self::Busy { .. }) || self.is_for_want_of_a_log()
+    }
+
+    fn is_for_want_of_a_log(&self) -> bool {
+        matches!(
+            self,
+            Self::LogAway(_) | Self::NotAcknowledged(_) | Self::SpoolFull(_) | Self::SpoolFailed(_)
+        )
     }
 
     /// The HTTP status (OTLP specification, "OTLP/HTTP Response").
     pub fn status(&self) -> StatusCode {
         match self {
             Self::Busy { .. } => StatusCode::TOO_MANY_REQUESTS,
-            Self::LogAway(_) | Self::NotAcknowledged(_) => StatusCode::SERVICE_UNAVAILABLE,
+            _ if self.is_for_want_of_a_log() => StatusCode::SERVICE_UNAVAILABLE,
             Self::ContentType(_) | Self::ContentEncoding(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::TooLarge { .. } | Self::SpanTooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Incomplete(_) => StatusCode::REQUEST_TIMEOUT,
@@ -128,7 +152,7 @@ impl Refusal {
     pub fn code(&self) -> Code {
         match self {
             Self::Busy { .. } => Code::ResourceExhausted,
-            Self::LogAway(_) | Self::NotAcknowledged(_) => Code::Unavailable,
+            _ if self.is_for_want_of_a_log() => Code::Unavailable,
             Self::Incomplete(_) => Code::DeadlineExceeded,
             _ => Code::InvalidArgument,
         }
@@ -147,6 +171,8 @@ impl Refusal {
             Self::Busy { .. } => "busy",
             Self::LogAway(_) => "log_away",
             Self::NotAcknowledged(_) => "not_acknowledged",
+            Self::SpoolFull(_) => "spool_full",
+            Self::SpoolFailed(_) => "spool_failed",
         }
     }
 }

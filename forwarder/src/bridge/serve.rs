@@ -4,7 +4,8 @@ use super::intake::Intake;
 use super::metrics::Metrics;
 use super::receive::router;
 use super::settings::Settings;
-use crate::log::Log;
+use super::spool::{self, Spool};
+use crate::log::{Log, LogError};
 use axum::Router;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
@@ -15,6 +16,7 @@ use std::time::Duration;
 use thiserror::Error;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 /// After a failed accept (too many open files), so that it is no busy loop.
@@ -47,22 +49,27 @@ pub enum BridgeError {
         /// The time given.
         seconds: u64,
     },
+    /// The spool cannot be read any more.
+    #[error("spool: {0}")]
+    Spool(#[from] LogError),
 }
 
 /// Serves until `shutdown`; then takes no more, answers what was begun, and waits for the log's acknowledgements, each
-/// within `drain_timeout`.
+/// within `drain_timeout`. With a spool, what the log has not acknowledged by then waits there.
 pub async fn run(
     listeners: Listeners,
     log: Arc<dyn Log>,
     dead_letters: Arc<dyn Log>,
     settings: Settings,
     metrics: Arc<Metrics>,
+    spool: Option<Arc<Spool>>,
     shutdown: CancellationToken,
 ) -> Result<(), BridgeError> {
+    let pump = spool.as_ref().map(|spool| Pumping::start(spool, &shutdown));
     let drain_timeout = settings.drain_timeout;
     let connections =
         Arc::new(Semaphore::new(settings.max_connections.min(Semaphore::MAX_PERMITS)));
-    let intake = Arc::new(Intake::new(log.clone(), dead_letters, settings, metrics));
+    let intake = Arc::new(Intake::new(log.clone(), dead_letters, settings, metrics, spool));
     let graceful = Arc::new(GracefulShutdown::new());
     let app = router(intake.clone());
     let listen = |listener: Option<TcpListener>| {
@@ -87,6 +94,9 @@ pub async fn run(
     {
         tracing::warn!("connections were still open at the end of the drain time-out");
     }
+    if let Some(pump) = pump {
+        return Ok(pump.end(drain_timeout).await?);
+    }
     match tokio::time::timeout(drain_timeout, intake.flush()).await {
         Ok(Ok(())) => Ok(()),
         _ => {
@@ -94,6 +104,42 @@ pub async fn run(
             let seconds = drain_timeout.as_secs();
             Err(BridgeError::NotFlushed { records: queue.records, bytes: queue.bytes, seconds })
         }
+    }
+}
+
+/// The spool's pump while the bridge runs.
+struct Pumping {
+    spool: Arc<Spool>,
+    stop: CancellationToken,
+    task: JoinHandle<Result<(), LogError>>,
+}
+
+impl Pumping {
+    /// Pumps until `end`. A pump that fails ends the bridge.
+    fn start(spool: &Arc<Spool>, shutdown: &CancellationToken) -> Self {
+        let (stop, shutdown) = (CancellationToken::new(), shutdown.clone());
+        let pump = spool::pump(spool.clone(), stop.clone());
+        let task = tokio::spawn(async move {
+            let ended = pump.await;
+            if let Err(error) = &ended {
+                tracing::error!(%error, "the spool cannot be read: the bridge ends");
+                shutdown.cancel();
+            }
+            ended
+        });
+        Self { spool: spool.clone(), stop, task }
+    }
+
+    /// Lets what is on its way come to its place, and ends.
+    async fn end(self, limit: Duration) -> Result<(), LogError> {
+        let _ = tokio::time::timeout(limit, self.spool.landed()).await;
+        self.stop.cancel();
+        let ended = self.task.await;
+        tracing::info!(waiting = self.spool.waiting(), "the spool is closed");
+        ended.unwrap_or_else(|error| {
+            let what = "the pump".to_owned();
+            Err(LogError::Fatal { what, detail: error.to_string() })
+        })
     }
 }
 

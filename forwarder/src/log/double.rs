@@ -6,6 +6,7 @@ use bytes::Bytes;
 use futures_util::FutureExt;
 use std::collections::VecDeque;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::{Notify, watch};
 
 /// What the double does with an append.
@@ -28,6 +29,7 @@ pub struct Double {
     topic: String,
     partitions: u32,
     max_record_bytes: usize,
+    is_strict: AtomicBool,
     mood: watch::Sender<Mood>,
     records: Mutex<Vec<Placed>>,
     reader: Mutex<Option<ScriptedReader>>,
@@ -76,6 +78,7 @@ impl Double {
             topic: topic.into(),
             partitions,
             max_record_bytes,
+            is_strict: AtomicBool::new(false),
             mood: watch::Sender::new(Mood::Good),
             records: Mutex::default(),
             reader: Mutex::new(Some(reader)),
@@ -87,6 +90,11 @@ impl Double {
     /// Changes what it does from now on; what hangs goes on when the mood is good.
     pub fn set(&self, mood: Mood) {
         self.mood.send_replace(mood);
+    }
+
+    /// From now on refuses what is above its limit.
+    pub fn refuse_above_the_limit(&self) {
+        self.is_strict.store(true, Ordering::Relaxed);
     }
 
     /// Everything that was taken, in order.
@@ -186,6 +194,11 @@ impl Log for Double {
         let (topic, mood) = (self.topic.clone(), *self.mood.borrow());
         if mood == Mood::Full {
             return Err(AppendError::Full { topic, bytes: 1, limit: 1 });
+        }
+        let largest = records.iter().map(|placed| placed.record.size()).max().unwrap_or(0);
+        let limit = self.max_record_bytes;
+        if self.is_strict.load(Ordering::Relaxed) && largest > limit {
+            return Err(AppendError::TooLarge { topic, size: largest, limit });
         }
         let mut all = self.records.lock().unwrap();
         let offsets = (all.len() as i64..).take(records.len()).collect();

@@ -46,6 +46,7 @@ pub async fn all_in_one(args: AllInOneArgs) -> Result<(), RoleError> {
             dead_letters.clone(),
             receive,
             received,
+            None,
             stop.clone(),
         )
         .await;

@@ -17,6 +17,7 @@ pub use ledger::ledger;
 
 use crate::args::ArgsError;
 use crate::ask::AskError;
+use crate::bridge::BridgeError;
 use crate::dlq::DlqError;
 use crate::forward::ForwardError;
 use crate::log::LogError;
@@ -42,6 +43,12 @@ pub enum RoleError {
     /// The log.
     #[error("log: {0}")]
     Log(#[from] LogError),
+    /// The spool.
+    #[error("--spool: {0}")]
+    Spool(LogError),
+    /// The bridge.
+    #[error("bridge: {0}")]
+    Bridge(#[from] BridgeError),
     /// The forwarder.
     #[error("forwarder: {0}")]
     Forward(#[from] ForwardError),

@@ -67,7 +67,7 @@ impl Bridge {
         let letters = Link::start(Topic::DeadLetters, cluster, chance);
         let metrics = Arc::new(bridge::Metrics::register(&mut Registry::default()));
         let settings = bridge::Settings::default();
-        let router = router(Arc::new(Intake::new(log, letters, settings, metrics)));
+        let router = router(Arc::new(Intake::new(log, letters, settings, metrics, None)));
         drop(_within);
         Self { slices, router }
     }

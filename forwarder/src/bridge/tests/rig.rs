@@ -71,7 +71,7 @@ impl Rig {
         let listeners = Listeners { http: Some(http), grpc: None };
         let (running_log, token) = (log.clone(), shutdown.clone());
         let running =
-            run(listeners, running_log, letters.clone(), settings, metrics.clone(), token);
+            run(listeners, running_log, letters.clone(), settings, metrics.clone(), None, token);
         let _ = rustls::crypto::ring::default_provider().install_default();
         let client = Client::builder().no_proxy().build().unwrap();
         Self { log, letters, metrics, address, client, shutdown, task: tokio::spawn(running) }

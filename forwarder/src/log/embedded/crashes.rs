@@ -53,7 +53,7 @@ impl Disk {
         let topic = TopicSettings { partitions: PARTITIONS as u32, ..TopicSettings::default() };
         let settings = LogSettings { topic, ..LogSettings::default() };
         let surroundings = self.platter.surroundings();
-        match EmbeddedLog::open_in(self.lock.path(), "t", &settings, surroundings) {
+        match EmbeddedLog::open_in(self.lock.path(), "t", &settings, |_| 1, surroundings) {
             Ok(log) => Some(log),
             Err(error) => {
                 let is_sound = !self.platter.is_off() && !self.platter.fails();

@@ -18,6 +18,7 @@ pub(crate) enum Disk {
     Full,
     FailsToSync,
     FailsToRead,
+    ReadOnly,
 }
 
 /// Time and disk in the hands of a test.
@@ -71,6 +72,7 @@ impl Faulty {
 
 const EIO: i32 = 5;
 const ENOSPC: i32 = 28;
+const EROFS: i32 = 30;
 
 impl StorageBackend for Faulty {
     fn len(&self) -> io::Result<u64> {
@@ -84,6 +86,7 @@ impl StorageBackend for Faulty {
 
     fn set_len(&self, len: u64) -> io::Result<()> {
         self.check(Disk::Full, ENOSPC)?;
+        self.check(Disk::ReadOnly, EROFS)?;
         self.file.set_len(len)
     }
 
@@ -94,6 +97,7 @@ impl StorageBackend for Faulty {
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
         self.check(Disk::Full, ENOSPC)?;
+        self.check(Disk::ReadOnly, EROFS)?;
         self.file.write(offset, data)
     }
 

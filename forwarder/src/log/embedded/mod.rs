@@ -98,6 +98,12 @@ impl EmbeddedLog {
         Ok(Arc::new(Self { directory, topic }))
     }
 
+    /// Whether a partition has a record from this offset on that is not known to be damaged. Blocks while it reads the
+    /// index.
+    pub fn is_readable_from(&self, partition: u32, offset: i64) -> Result<bool, LogError> {
+        waiting::is_readable_from(&self.directory.shared.store, &self.topic, partition, offset)
+    }
+
     /// What `group` has still to commit, as the disk has it. Blocks while it reads the index and a block or two.
     pub fn waiting(&self, group: &str) -> Result<Waiting, LogError> {
         waiting::of(&self.directory.shared.store, &self.topic, group)

@@ -146,6 +146,11 @@ impl Topic {
         }
     }
 
+    /// Whether the block of this sequence was found damaged.
+    pub fn is_damaged(&self, sequence: u64) -> bool {
+        self.damaged.lock().unwrap_or_else(PoisonError::into_inner).contains_key(&sequence)
+    }
+
     /// Takes the one place of a group's reader, and says where the group stands.
     pub fn enter(&self, group: &str) -> Result<Vec<Assignment>, LogError> {
         let mut state = self.state();

@@ -55,3 +55,26 @@ fn count(store: &Store, topic: &Topic, committed: &[i64]) -> Result<Waiting, Fau
     }
     Ok(waiting)
 }
+
+/// Whether a partition has a record from this offset on whose block is not known to be damaged.
+pub(super) fn is_readable_from(
+    store: &Store,
+    topic: &Topic,
+    partition: u32,
+    offset: i64,
+) -> Result<bool, LogError> {
+    let find = || -> Result<bool, Fault> {
+        let transaction = store.read()?;
+        for entry in transaction.open_table(topic.tables.index())?.iter()?.rev() {
+            let (sequence, descriptor) = entry?;
+            let descriptor = describe(descriptor.value())?;
+            let is_damaged = topic.is_damaged(sequence.value());
+            let holds = |(of, _, end): &(u32, i64, i64)| *of == partition && *end > offset;
+            if !is_damaged && descriptor.ranges.iter().any(holds) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    };
+    find().map_err(|fault| store.explain(fault))
+}
