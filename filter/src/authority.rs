@@ -15,15 +15,20 @@ pub fn split(authority: &str) -> (&str, Option<u16>) {
     }
 }
 
+/// The authority without `user:password@`.
+pub fn without_user(authority: &str) -> &str {
+    authority.rsplit_once('@').map_or(authority, |(_, host)| host)
+}
+
 fn parse_port(text: &str) -> Option<u16> {
     text.parse().ok().filter(|port| *port != 0)
 }
 
 /// The port that a scheme stands for.
-pub fn default_port(scheme: &str) -> Option<u16> {
+pub fn default_port(scheme: &[u8]) -> Option<u16> {
     match scheme {
-        "http" => Some(80),
-        "https" => Some(443),
+        b"http" => Some(80),
+        b"https" => Some(443),
         _ => None,
     }
 }
@@ -32,6 +37,12 @@ pub fn default_port(scheme: &str) -> Option<u16> {
 mod tests {
     use super::*;
     use crate::testing::test;
+
+    #[test]
+    fn a_user_is_no_part_of_the_host() {
+        assert_eq!(without_user("me:p@ss@shop.example:80"), "shop.example:80");
+        assert_eq!(without_user("shop.example"), "shop.example");
+    }
 
     #[test]
     fn hosts_and_ports_are_told_apart() {

@@ -8,6 +8,7 @@ pub mod schema;
 pub mod section;
 pub mod shape;
 
+use crate::attributes::Settings;
 use crate::outbox::Limits;
 use crate::sampling;
 use crate::span::SpanKind;
@@ -75,6 +76,8 @@ pub struct Config {
     pub sampling: sampling::Settings,
     /// Whether a route's metadata is asked.
     pub route_overrides: bool,
+    /// What spans say.
+    pub spans: Settings,
 }
 
 /// Why there is no configuration.
@@ -113,11 +116,11 @@ impl Config {
         if !faults.is_empty() {
             return Err(ConfigError::Faults(faults));
         }
-        let config = Self::from_section(&Section::new(keys::KEYS, Some(&map)));
-        match config.check_whole() {
-            None => Ok(config),
-            Some(fault) => Err(ConfigError::Faults(vec![fault])),
-        }
+        let top = Section::new(keys::KEYS, Some(&map));
+        let config = Self::from_section(&top);
+        keys::attributes::faults(&top, &mut faults);
+        faults.extend(config.check_whole());
+        if faults.is_empty() { Ok(config) } else { Err(ConfigError::Faults(faults)) }
     }
 
     fn from_section(top: &Section<'_>) -> Self {
@@ -141,6 +144,7 @@ impl Config {
             propagation: keys::propagation::propagation(top),
             sampling: keys::sampling::settings(&top.section("sampling")),
             route_overrides: top.flag("route_overrides"),
+            spans: keys::attributes::settings(top),
             cluster,
         }
     }

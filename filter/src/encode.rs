@@ -3,8 +3,9 @@
 
 use std::borrow::Cow;
 
-/// The longest text an attribute keeps, in bytes.
-pub const MAX_TEXT_BYTES: usize = 4096;
+/// The longest text that is looked at, in bytes: 4096 characters of any kind. What an attribute keeps of
+/// it is said by `attributes::limits`.
+pub const MAX_TEXT_BYTES: usize = 4 * 4096;
 
 /// An attribute's value.
 #[derive(Debug, Clone, PartialEq)]
@@ -104,10 +105,10 @@ pub fn fixed32_field(out: &mut Vec<u8>, field: u32, value: u32) {
     out.extend_from_slice(&value.to_le_bytes());
 }
 
-/// Appends a `KeyValue` as a field.
+/// Appends a `KeyValue` as a field below 16.
 pub fn attribute(out: &mut Vec<u8>, field: u32, key: &str, value: &Value<'_>) {
     let any_len = any_value_len(value);
-    length_prefix(out, field, field_len(key.len()) + field_len(any_len));
+    length_prefix(out, field, key_value_len(key, any_len));
     bytes_field(out, 1, key.as_bytes());
     length_prefix(out, 2, any_len);
     match value {
@@ -120,6 +121,15 @@ pub fn attribute(out: &mut Vec<u8>, field: u32, key: &str, value: &Value<'_>) {
             bytes_field(out, 1, text.as_bytes());
         }
     }
+}
+
+/// How many bytes [`attribute`] takes.
+pub fn attribute_len(key: &str, value: &Value<'_>) -> usize {
+    field_len(key_value_len(key, any_value_len(value)))
+}
+
+fn key_value_len(key: &str, any_len: usize) -> usize {
+    field_len(key.len()) + field_len(any_len)
 }
 
 fn any_value_len(value: &Value<'_>) -> usize {
@@ -152,6 +162,7 @@ mod tests {
         let mut out = Vec::new();
         attribute(&mut out, 9, "k", &Value::from("v"));
         assert_eq!(out, [0x4a, 8, 0x0a, 1, b'k', 0x12, 3, 0x0a, 1, b'v']);
+        assert_eq!(attribute_len("k", &Value::from("v")), out.len());
         out.clear();
         attribute(&mut out, 9, "k", &Value::Int(200));
         assert_eq!(out, [0x4a, 8, 0x0a, 1, b'k', 0x12, 3, 0x18, 0xc8, 0x01]);

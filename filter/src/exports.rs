@@ -1,5 +1,5 @@
 //! What the proxy calls: the exports of proxy-wasm ABI 0.2.1 that this filter has a use for. Those that it
-//! lacks (bodies, trailers, responses, TCP, gRPC, queues) cost a request nothing, since the proxy then does
+//! lacks (bodies, trailers, TCP, gRPC, queues) cost a request nothing, since the proxy then does
 //! not call. Whatever happens in here, the answer is always to continue.
 
 use crate::host::proxy::Proxy;
@@ -60,6 +60,12 @@ extern "C" fn proxy_on_http_call_response(
 #[unsafe(no_mangle)]
 extern "C" fn proxy_on_request_headers(context: u32, _headers: usize, _ends: u32) -> u32 {
     with_vm((), |vm| vm.on_request_headers(context));
+    CONTINUE
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn proxy_on_response_headers(context: u32, _headers: usize, _ends: u32) -> u32 {
+    with_vm((), |vm| vm.on_response_headers(context));
     CONTINUE
 }
 

@@ -154,6 +154,8 @@ pub struct RequestHeaders<'a> {
     pub authority: &'a [u8],
     /// `user-agent`
     pub user_agent: &'a [u8],
+    /// `content-type`
+    pub content_type: &'a [u8],
     /// `x-request-id`
     pub request_id: &'a [u8],
     /// Every `traceparent`: more than one is invalid.
@@ -179,6 +181,7 @@ impl<'a> RequestHeaders<'a> {
                 b":scheme" => headers.scheme = value,
                 b":authority" => headers.authority = value,
                 b"user-agent" => headers.user_agent = value,
+                b"content-type" => headers.content_type = value,
                 b"x-request-id" => headers.request_id = value,
                 b"traceparent" => headers.traceparent.push(value),
                 b"tracestate" => headers.tracestate.push(value),

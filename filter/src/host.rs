@@ -83,6 +83,9 @@ pub trait Host: Copy {
     /// Entropy, if the proxy gives any.
     fn entropy(self) -> Option<[u8; SEED_BYTES]>;
 
+    /// The variables that the proxy gives to the VM: `NAME=value` and a NUL each.
+    fn environment(self) -> Result<Vec<u8>, HostError>;
+
     /// Sets the root context's tick, also from within a request. 0 stops it.
     fn set_tick_ms(self, period: u32) -> Result<(), HostError>;
 

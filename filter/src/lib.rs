@@ -6,11 +6,13 @@
 
 pub mod admission;
 pub mod answer;
+pub mod attributes;
 pub mod authority;
 pub mod backoff;
 pub mod batch;
 pub mod config;
 pub mod encode;
+pub mod envoy_tags;
 pub mod header_map;
 pub mod host;
 pub mod ids;

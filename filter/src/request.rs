@@ -2,14 +2,15 @@
 //! sizes are final, its span is made. No fault here ever stops or changes the request.
 
 use crate::admission::{Arrival, Fate, Recording, is_left_alone, join};
-use crate::header_map::RequestHeaders;
+use crate::header_map::{RequestHeaders, pairs};
 use crate::host::Host;
-use crate::properties::{self, Properties, Property};
+use crate::properties::{Properties, Property};
 use crate::room::Keep;
 use crate::root::Worker;
 use crate::route::{self, Route};
 use crate::sampling::{Kept, Sampler};
 use crate::semconv;
+use crate::semconv::rpc::is_grpc;
 use crate::span::{self, Exchange};
 use crate::trace_context::HeaderEdit;
 
@@ -27,6 +28,8 @@ struct Recorded {
     is_watched: bool,
     /// The headers as they came; empty when there was no room to keep them.
     headers: Vec<u8>,
+    /// When the answer's headers came, ns since the epoch.
+    answered_ns: Option<u64>,
 }
 
 impl Request {
@@ -36,6 +39,13 @@ impl Request {
             self.recorded = Recorded::admit(worker, true);
         }
         self.recorded.is_some()
+    }
+
+    /// The answer's headers are there.
+    pub fn answered(&mut self, host: impl Host) {
+        if let Some(recorded) = &mut self.recorded {
+            recorded.answered_ns = Some(host.now_ns()).filter(|now| *now > 0);
+        }
     }
 
     /// The end: makes the span.
@@ -90,7 +100,7 @@ impl Recorded {
         is_watched: bool,
         headers: Vec<u8>,
     ) -> Option<Box<Self>> {
-        let mut recorded = Box::new(Self { recording, is_watched, headers });
+        let mut recorded = Box::new(Self { recording, is_watched, headers, answered_ns: None });
         let headers = recorded.headers.len();
         match worker.room.take(recorded.bytes() - headers, headers) {
             Keep::All => Some(recorded),
@@ -126,22 +136,29 @@ impl Recorded {
             }
             false => &self.headers,
         };
-        let list = worker.expression.and_then(|expression| host.evaluate(expression).ok());
+        let headers = RequestHeaders::scan(headers);
+        let reading = worker.reads.of(is_grpc(headers.content_type));
+        let list = reading.list(host);
         let single;
-        let properties = match list.as_deref().and_then(Properties::from_list) {
+        let properties = match list.as_deref().and_then(|list| reading.parse(list)) {
             Some(properties) => properties,
             None => {
-                single = properties::PATHS.map(|path| host.property(&path).unwrap_or_default());
+                single = reading.single(host);
                 Properties::from_single(&single)
             }
         };
+        let (custom_list, mut custom_single) = (worker.reads.custom().list(host), Vec::new());
+        let custom = custom_values(worker, custom_list.as_deref(), &mut custom_single);
         let direction = properties.number(Property::Direction).or(worker.direction);
         let exchange = Exchange {
             kind: worker.config.span_kind.resolve(direction),
             context: self.recording.context,
             parent: self.recording.parent.as_ref(),
-            headers: &RequestHeaders::scan(headers),
+            headers: &headers,
             properties: &properties,
+            custom: &custom,
+            recipe: &worker.recipe,
+            answered_ns: self.answered_ns,
             now_ns: host.now_ns(),
         };
         let sampled_by = match self.is_watched {
@@ -181,4 +198,20 @@ fn write(host: impl Host, edit: HeaderEdit<'_>) {
         HeaderEdit::Set(name, value) => host.set_request_header(name, value),
         HeaderEdit::Remove(name) => host.remove_request_header(name),
     };
+}
+
+/// What was read for the custom attributes: out of the list, else one by one.
+fn custom_values<'b, H: Host>(
+    worker: &Worker<H>,
+    list: Option<&'b [u8]>,
+    single: &'b mut Vec<Vec<u8>>,
+) -> Vec<&'b [u8]> {
+    let reading = worker.reads.custom();
+    let values: Vec<&[u8]> =
+        list.map(pairs).into_iter().flatten().map(|(value, _)| value).collect();
+    if values.len() == reading.count() {
+        return values;
+    }
+    *single = reading.single(worker.host);
+    single.iter().map(Vec::as_slice).collect()
 }

@@ -20,6 +20,16 @@ pub struct Node {
     pub app: String,
     /// Istio: metadata `WORKLOAD_NAME`
     pub workload: String,
+    /// `node.locality.zone`
+    pub zone: String,
+    /// Istio: label `service.istio.io/canonical-revision`
+    pub canonical_revision: String,
+    /// Istio: metadata `MESH_ID`
+    pub mesh_id: String,
+    /// Istio: metadata `NAMESPACE`
+    pub namespace: String,
+    /// Istio: metadata `CLUSTER_ID`
+    pub cluster_id: String,
 }
 
 /// The resource's attributes, each key once. The configuration wins over what the node says;
@@ -70,6 +80,7 @@ mod tests {
             canonical_name: "cart".into(),
             app: "cart-app".into(),
             workload: "cart-v2".into(),
+            ..Node::default()
         }
     }
 

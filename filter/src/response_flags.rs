@@ -37,6 +37,11 @@ const FLAGS: [(&str, &str); 30] = [
 /// Flags that say that an answer which had begun was cut short on the service's side:
 /// LR, UR, UC, SI, UMSDR, DT, UPE.
 const ANSWER_CUT_SHORT: u64 = 1 << 3 | 1 << 4 | 1 << 6 | 1 << 16 | 1 << 19 | 1 << 22 | 1 << 23;
+/// Flags that say what ended a request before its time, timeouts and resets:
+/// UT, LR, UR, UF, UC, DC, SI, DPE, UMSDR, DT, UPE, DR.
+const ENDED: u64 = ANSWER_CUT_SHORT | 1 << 2 | 1 << 5 | 1 << 14 | 1 << 18 | 1 << 28;
+/// Flags that say that the client went: DC, DR.
+const CLIENT_LEFT: u64 = 1 << 14 | 1 << 28;
 
 /// The short names of the flags that are set, joined by commas: `UF,URX`. Bits that are not known here
 /// are left out.
@@ -61,6 +66,16 @@ pub fn cut_short(flags: u64) -> Option<&'static str> {
     reason(flags & ANSWER_CUT_SHORT)
 }
 
+/// The timeouts and resets that ended a request, in snake case.
+pub fn ended_by(flags: u64) -> impl Iterator<Item = &'static str> {
+    set(flags & ENDED).map(|(_, reason)| *reason)
+}
+
+/// Whether the client went before its answer was complete.
+pub fn client_left(flags: u64) -> bool {
+    flags & CLIENT_LEFT != 0
+}
+
 fn set(flags: u64) -> impl Iterator<Item = &'static (&'static str, &'static str)> {
     FLAGS.iter().enumerate().filter(move |(bit, _)| flags & (1 << bit) != 0).map(|(_, names)| names)
 }
@@ -76,6 +91,30 @@ mod tests {
         assert_eq!(short_names(1 << 5 | 1 << 15), "UF,URX");
         assert_eq!(short_names(1 << 29), "UDO");
         assert_eq!(short_names(1 << 63), "");
+    }
+
+    #[test]
+    fn timeouts_and_resets_end_a_request_and_other_flags_do_not() {
+        let named: Vec<&str> = ended_by(u64::MAX).collect();
+        assert_eq!(
+            named,
+            [
+                "upstream_request_timeout",
+                "local_reset",
+                "upstream_remote_reset",
+                "upstream_connection_failure",
+                "upstream_connection_termination",
+                "downstream_connection_termination",
+                "stream_idle_timeout",
+                "downstream_protocol_error",
+                "upstream_max_stream_duration_reached",
+                "duration_timeout",
+                "upstream_protocol_error",
+                "downstream_remote_reset",
+            ]
+        );
+        assert_eq!(ended_by(1 << 8 | 1 << 10 | 1 << 15).count(), 0);
+        assert!(client_left(1 << 28) && client_left(1 << 14) && !client_left(1 << 6));
     }
 
     #[test]

@@ -4,6 +4,7 @@
 
 mod meters;
 mod node;
+mod reads;
 mod troubles;
 mod worker;
 

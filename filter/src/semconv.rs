@@ -1,11 +1,18 @@
-//! The OpenTelemetry semantic conventions for HTTP (stable), applied to a finished request:
-//! the span's name, its attributes, and whether it failed.
+//! The OpenTelemetry semantic conventions for HTTP and RPC (both stable, 1.45), applied to a finished
+//! request: the span's name, its attributes, its events, and whether it failed.
 
+pub mod events;
+pub mod failure;
+pub mod rpc;
+
+use crate::attributes::redaction::{authority_without_user, split_path, without_user};
 use crate::authority;
 use crate::encode::{Value, text};
 use crate::properties::Property;
 use crate::response_flags;
 use crate::span::{Exchange, SpanKind};
+use failure::Failure;
+use rpc::Call;
 use std::borrow::Cow;
 
 /// The methods that may stand in `http.request.method` and in a name.
@@ -13,102 +20,108 @@ const KNOWN_METHODS: [&[u8]; 10] = [
     b"GET", b"HEAD", b"POST", b"PUT", b"DELETE", b"CONNECT", b"OPTIONS", b"TRACE", b"PATCH",
     b"QUERY",
 ];
-/// Query keys whose values are credentials; the conventions ask for them to be redacted.
-const SECRET_QUERY_KEYS: [&str; 4] = ["AWSAccessKeyId", "Signature", "sig", "X-Goog-Signature"];
-/// Envoy's details for an answer that the service gave itself.
-const VIA_UPSTREAM: &str = "via_upstream";
 /// What Istio calls every route that nobody named.
 const UNNAMED_ROUTE: &str = "default";
 
-/// A span that failed.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Failure<'a> {
-    /// `error.type`: the status code, or the proxy's reason; of low cardinality.
-    pub kind: Cow<'a, str>,
-    /// The status message: the proxy's details, or empty when the service itself answered.
-    pub message: Cow<'a, str>,
+/// What is found out about a request once, before its span is written.
+#[derive(Debug)]
+pub struct Summary<'a> {
+    /// The status code sent, if one was.
+    pub status_code: Option<u64>,
+    /// The gRPC call, when it is one.
+    pub call: Option<Call<'a>>,
+    /// The route or the template of its path, of low cardinality.
+    pub route: Option<Cow<'a, str>>,
+    /// Why the span's status is an error, if it is.
+    pub failure: Option<Failure<'a>>,
 }
 
-/// `{method} {route}` or `{method}`; never the path. An unknown method is `HTTP`.
-pub fn name(exchange: &Exchange<'_>) -> String {
-    let method = known_method(exchange.headers.method).unwrap_or("HTTP");
-    match route(exchange) {
-        Some(route) => format!("{method} {route}"),
-        None => method.to_owned(),
+impl<'a> Summary<'a> {
+    /// Looks at a finished request.
+    pub fn of(exchange: &Exchange<'a>) -> Self {
+        let status_code =
+            exchange.properties.number(Property::Status).filter(|code| (100..=999).contains(code));
+        let call = Call::of(exchange, status_code);
+        let failure = failure::of(exchange, status_code, call.as_ref());
+        Self { status_code, call, route: route(exchange), failure }
+    }
+
+    /// `{package.Service/Method}` of a gRPC call, else `{method} {route}` or `{method}`; never the path.
+    /// An unknown method is `HTTP`, a gRPC call without one `grpc`.
+    pub fn name(&self, exchange: &Exchange<'a>) -> Cow<'a, str> {
+        if let Some(call) = &self.call {
+            return call.name().into();
+        }
+        let method = known_method(exchange.headers.method).unwrap_or("HTTP");
+        match &self.route {
+            Some(route) => [method, " ", route].concat().into(),
+            None => method.into(),
+        }
     }
 }
 
-/// The status code sent, if one was.
-fn status_code(exchange: &Exchange<'_>) -> Option<u64> {
-    exchange.properties.number(Property::Status).filter(|code| (100..=999).contains(code))
+/// Whether and why the span's status is an error.
+pub fn failure<'a>(exchange: &Exchange<'a>) -> Option<Failure<'a>> {
+    Summary::of(exchange).failure
 }
 
-/// Whether and why the span's status is an error: 5xx for a server, 4xx and 5xx for a client, no answer
-/// at all, or one that the service broke off.
-pub fn failure<'a>(exchange: &Exchange<'a>) -> Option<Failure<'a>> {
-    let flags = exchange.properties.number(Property::Flags).unwrap_or(0);
-    let lowest_error = if exchange.kind == SpanKind::Client { 400 } else { 500 };
-    let kind = match status_code(exchange) {
-        Some(code) if code >= lowest_error => Cow::Owned(code.to_string()),
-        Some(_) => Cow::Borrowed(response_flags::cut_short(flags)?),
-        None => Cow::Borrowed(response_flags::reason(flags).unwrap_or("_OTHER")),
-    };
-    let details = text(exchange.properties.bytes(Property::StatusDetails));
-    let message = if details == VIA_UPSTREAM { Cow::Borrowed("") } else { details };
-    Some(Failure { kind, message })
-}
+/// Takes an attribute.
+pub type Emit<'e> = dyn FnMut(&str, &Value<'_>) + 'e;
 
 /// Gives each attribute of the span to `emit`.
-pub fn attributes<'a>(exchange: &Exchange<'a>, emit: &mut impl FnMut(&str, Value<'a>)) {
+pub fn attributes(exchange: &Exchange<'_>, summary: &Summary<'_>, emit: &mut Emit<'_>) {
     request(exchange, emit);
     url(exchange, emit);
     peers(exchange, emit);
-    answer(exchange, emit);
-    proxy(exchange, emit);
+    if let Some(call) = &summary.call {
+        rpc::attributes(call, emit);
+    }
+    answer(exchange, summary, emit);
+    proxy(exchange, summary, emit);
 }
 
-fn request<'a>(exchange: &Exchange<'a>, emit: &mut impl FnMut(&str, Value<'a>)) {
-    let headers = exchange.headers;
+fn request(exchange: &Exchange<'_>, emit: &mut Emit<'_>) {
+    let (headers, redaction) = (exchange.headers, &exchange.recipe.settings.redaction);
     match known_method(headers.method) {
-        Some(method) => emit("http.request.method", method.into()),
+        Some(method) => emit_text("http.request.method", method, emit),
         None => {
-            emit("http.request.method", "_OTHER".into());
-            emit_text("http.request.method_original", headers.method, emit);
+            emit_text("http.request.method", "_OTHER", emit);
+            emit_text("http.request.method_original", &text(headers.method), emit);
         }
     }
-    emit_text("user_agent.original", headers.user_agent, emit);
+    let agent = text(headers.user_agent);
+    emit_text("user_agent.original", redaction.header("user-agent", &agent), emit);
     if !headers.request_id.is_empty() {
-        emit("http.request.header.x-request-id", Value::TextList(text(headers.request_id)));
+        let id = text(headers.request_id);
+        let id = redaction.header("x-request-id", &id);
+        emit("http.request.header.x-request-id", &Value::TextList(id.into()));
     }
     if let Some(version) = protocol_version(exchange.properties.bytes(Property::Protocol)) {
-        emit("network.protocol.name", "http".into());
-        emit("network.protocol.version", version.into());
+        emit_text("network.protocol.name", "http", emit);
+        emit_text("network.protocol.version", version, emit);
     }
-    if let Some(bytes) = exchange.properties.number(Property::RequestBytes) {
-        emit("http.request.body.size", int(bytes));
-    }
+    emit_number("http.request.body.size", exchange, Property::RequestBytes, emit);
 }
 
-fn url<'a>(exchange: &Exchange<'a>, emit: &mut impl FnMut(&str, Value<'a>)) {
-    let headers = exchange.headers;
-    let (path, query) = split_path(text(headers.path));
-    let query = redact(query);
+fn url(exchange: &Exchange<'_>, emit: &mut Emit<'_>) {
+    let (headers, redaction) = (exchange.headers, &exchange.recipe.settings.redaction);
+    let (whole, scheme) = (text(headers.path), text(headers.scheme));
+    let (path, query) = split_path(&whole);
+    let (path, query) = (without_user(path), redaction.query(query));
     if exchange.kind == SpanKind::Client && !headers.authority.is_empty() {
-        let (scheme, authority) = (text(headers.scheme), text(headers.authority));
+        let authority = text(headers.authority);
+        let authority = authority_without_user(&authority);
         let mark = if query.is_empty() { "" } else { "?" };
-        emit("url.full", Value::Text(format!("{scheme}://{authority}{path}{mark}{query}").into()));
+        let parts = [&*scheme, "://", &*authority, &*path, mark, &*query];
+        emit_text("url.full", &parts.concat(), emit);
     }
-    for (key, value) in [("url.path", path), ("url.query", query)] {
-        if !value.is_empty() {
-            emit(key, value.into());
-        }
-    }
-    emit_text("url.scheme", headers.scheme, emit);
+    emit_text("url.path", &path, emit);
+    emit_text("url.query", &query, emit);
+    emit_text("url.scheme", &scheme, emit);
 }
 
-fn peers<'a>(exchange: &Exchange<'a>, emit: &mut impl FnMut(&str, Value<'a>)) {
-    let scheme = text(exchange.headers.scheme);
-    let default_port = authority::default_port(&scheme);
+fn peers(exchange: &Exchange<'_>, emit: &mut Emit<'_>) {
+    let default_port = authority::default_port(exchange.headers.scheme);
     emit_peer(["server.address", "server.port"], exchange.headers.authority, default_port, emit);
     let properties = exchange.properties;
     match exchange.kind {
@@ -119,33 +132,33 @@ fn peers<'a>(exchange: &Exchange<'a>, emit: &mut impl FnMut(&str, Value<'a>)) {
         SpanKind::Client => {
             let upstream = properties.bytes(Property::Upstream);
             emit_peer(["network.peer.address", "network.peer.port"], upstream, None, emit);
+            if let Some(resends) = resends(exchange) {
+                emit("http.request.resend_count", &int(resends));
+            }
         }
     }
 }
 
-fn answer<'a>(exchange: &Exchange<'a>, emit: &mut impl FnMut(&str, Value<'a>)) {
-    if let Some(code) = status_code(exchange) {
-        emit("http.response.status_code", int(code));
+fn answer(exchange: &Exchange<'_>, summary: &Summary<'_>, emit: &mut Emit<'_>) {
+    if let Some(code) = summary.status_code {
+        emit("http.response.status_code", &int(code));
     }
-    if let Some(bytes) = exchange.properties.number(Property::ResponseBytes) {
-        emit("http.response.body.size", int(bytes));
-    }
-    if let Some(failure) = failure(exchange) {
-        emit("error.type", failure.kind.into());
+    emit_number("http.response.body.size", exchange, Property::ResponseBytes, emit);
+    if let Some(failure) = &summary.failure {
+        emit_text("error.type", &failure.kind, emit);
     }
 }
 
-fn proxy<'a>(exchange: &Exchange<'a>, emit: &mut impl FnMut(&str, Value<'a>)) {
-    let properties = exchange.properties;
-    if let (Some(route), SpanKind::Server) = (route(exchange), exchange.kind) {
-        emit("http.route", route.into());
+fn proxy(exchange: &Exchange<'_>, summary: &Summary<'_>, emit: &mut Emit<'_>) {
+    if let Some(route) = &summary.route {
+        let key = if exchange.kind == SpanKind::Server { "http.route" } else { "url.template" };
+        emit_text(key, route, emit);
     }
-    emit_text("envoy.upstream.cluster", properties.bytes(Property::Cluster), emit);
-    emit_text("envoy.upstream.address", properties.bytes(Property::Upstream), emit);
-    let flags = response_flags::short_names(properties.number(Property::Flags).unwrap_or(0));
-    if !flags.is_empty() {
-        emit("envoy.response.flags", Value::Text(flags.into()));
-    }
+    emit_text("envoy.upstream.cluster", &exchange.text(Property::Cluster), emit);
+    emit_text("envoy.upstream.address", &exchange.text(Property::Upstream), emit);
+    let flags =
+        response_flags::short_names(exchange.properties.number(Property::Flags).unwrap_or(0));
+    emit_text("envoy.response.flags", &flags, emit);
 }
 
 fn known_method(method: &[u8]) -> Option<&'static str> {
@@ -153,10 +166,21 @@ fn known_method(method: &[u8]) -> Option<&'static str> {
     std::str::from_utf8(known).ok()
 }
 
-/// The route's name, if somebody gave it one.
+/// The template that the path matches, else the route's name, if somebody gave it one.
 fn route<'a>(exchange: &Exchange<'a>) -> Option<Cow<'a, str>> {
-    let route = text(exchange.properties.bytes(Property::Route));
+    if !exchange.recipe.settings.templates.is_empty() {
+        let path = text(exchange.headers.path);
+        if let Some(template) = exchange.recipe.template(split_path(&path).0) {
+            return Some(template.into());
+        }
+    }
+    let route = exchange.text(Property::Route);
     (!route.is_empty() && route != UNNAMED_ROUTE).then_some(route)
+}
+
+/// How often the request was sent again, if it was.
+fn resends(exchange: &Exchange<'_>) -> Option<u64> {
+    exchange.properties.number(Property::Attempts).filter(|attempts| *attempts > 1).map(|n| n - 1)
 }
 
 /// `1.1` of `HTTP/1.1`, `2` of `HTTP/2` or `HTTP/2.0`.
@@ -170,54 +194,34 @@ fn protocol_version(protocol: &[u8]) -> Option<&'static str> {
     }
 }
 
-/// Path and query; a fragment, which no request should have, stays with the query.
-fn split_path(path: Cow<'_, str>) -> (Cow<'_, str>, Cow<'_, str>) {
-    match path {
-        Cow::Borrowed(path) => match path.split_once('?') {
-            Some((path, query)) => (path.into(), query.into()),
-            None => (path.into(), "".into()),
-        },
-        Cow::Owned(path) => match path.split_once('?') {
-            Some((path, query)) => (path.to_owned().into(), query.to_owned().into()),
-            None => (path.into(), "".into()),
-        },
+/// A text that is there.
+fn emit_text(key: &str, value: &str, emit: &mut Emit<'_>) {
+    if !value.is_empty() {
+        emit(key, &value.into());
     }
 }
 
-/// The query with the values of well-known credentials replaced by `REDACTED`.
-fn redact(query: Cow<'_, str>) -> Cow<'_, str> {
-    let is_secret =
-        |pair: &str| pair.split_once('=').is_some_and(|(key, _)| SECRET_QUERY_KEYS.contains(&key));
-    if !query.split('&').any(is_secret) {
-        return query;
-    }
-    let kept = query.split('&').map(|pair| match pair.split_once('=') {
-        Some((key, _)) if is_secret(pair) => format!("{key}=REDACTED"),
-        _ => pair.to_owned(),
-    });
-    Cow::Owned(kept.collect::<Vec<_>>().join("&"))
-}
-
-fn emit_text<'a>(key: &str, bytes: &'a [u8], emit: &mut impl FnMut(&str, Value<'a>)) {
-    if !bytes.is_empty() {
-        emit(key, text(bytes).into());
+fn emit_number(key: &str, exchange: &Exchange<'_>, property: Property, emit: &mut Emit<'_>) {
+    if let Some(number) = exchange.properties.number(property) {
+        emit(key, &int(number));
     }
 }
 
-fn emit_peer<'a>(
+/// Host and port of a peer; a user in an authority is no part of the host.
+fn emit_peer(
     [address_key, port_key]: [&str; 2],
-    peer: &'a [u8],
+    peer: &[u8],
     default_port: Option<u16>,
-    emit: &mut impl FnMut(&str, Value<'a>),
+    emit: &mut Emit<'_>,
 ) {
     let peer = text(peer);
-    let (host, port) = authority::split(&peer);
+    let (host, port) = authority::split(authority::without_user(&peer));
     if host.is_empty() {
         return;
     }
-    emit(address_key, Value::Text(host.to_owned().into()));
+    emit_text(address_key, host, emit);
     if let Some(port) = port.or(default_port) {
-        emit(port_key, int(u64::from(port)));
+        emit(port_key, &int(u64::from(port)));
     }
 }
 

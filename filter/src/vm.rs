@@ -67,6 +67,13 @@ impl<H: Host> Vm<H> {
         }
     }
 
+    /// The answer to a request begins.
+    pub fn on_response_headers(&mut self, context: u32) {
+        if let Some(open) = self.requests.get_mut(&context) {
+            open.request.answered(self.host);
+        }
+    }
+
     /// A request is over, and its status and sizes are final.
     pub fn on_log(&mut self, context: u32) {
         if let Some((request, worker)) = self.take(context) {

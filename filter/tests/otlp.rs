@@ -9,6 +9,7 @@ use opentelemetry_proto::tonic::common::v1::{KeyValue, any_value};
 use opentelemetry_proto::tonic::trace::v1::{Span, span, status};
 use proptest::prelude::*;
 use prost::Message;
+use spanferry_filter::attributes::Recipe;
 use spanferry_filter::batch::Envelope;
 use spanferry_filter::config::Config;
 use spanferry_filter::header_map::RequestHeaders;
@@ -93,6 +94,9 @@ fn a_failed_request_reads_back_whole() {
         parent: Some(&parent),
         headers: &headers,
         properties: &Properties::from_single(&read),
+        custom: &[],
+        recipe: &Recipe::default(),
+        answered_ns: None,
         now_ns: 7,
     }
     .write(&mut encoded);
@@ -134,6 +138,9 @@ fn a_root_span_has_no_parent_no_state_and_no_status() {
         parent: None,
         headers: &RequestHeaders { method: b"GET", ..RequestHeaders::default() },
         properties: &Properties::from_single(&read),
+        custom: &[],
+        recipe: &Recipe::default(),
+        answered_ns: None,
         now_ns: 7,
     }
     .write(&mut encoded);
@@ -152,7 +159,7 @@ proptest! {
         path in prop::collection::vec(any::<u8>(), 0..6000),
         authority in any::<Vec<u8>>(),
         user_agent in any::<Vec<u8>>(),
-        values in prop::array::uniform13(prop::collection::vec(any::<u8>(), 0..12)),
+        values in prop::array::uniform22(prop::collection::vec(any::<u8>(), 0..12)),
         client in any::<bool>(),
         copies in 1_usize..4,
     ) {
@@ -171,6 +178,9 @@ proptest! {
             parent: None,
             headers: &headers,
             properties: &Properties::from_single(&values),
+        custom: &[],
+        recipe: &Recipe::default(),
+        answered_ns: None,
             now_ns: 7,
         };
         exchange.write(&mut encoded);

@@ -74,6 +74,33 @@ fn places() -> Vec<(&'static str, Value, Vec<Value>)> {
         ("max_buffered_bytes", json!(268_435_456), vec![json!(65_535), json!(268_435_457)]),
         ("max_calls_in_flight", json!(64), vec![json!(65), json!(0.0)]),
         ("call_timeout_ms", json!(100), vec![json!(99.9), json!({})]),
+        ("attributes", json!("both"), vec![json!("otel"), json!(["envoy"])]),
+        (
+            "custom_attributes",
+            json!([{ "key": "a", "metadata": { "kind": "host", "path": ["f", "k"] } }]),
+            vec![
+                json!([{ "literal": "no key" }]),
+                json!([{ "key": "a", "request_header": "not a token" }]),
+                json!([{ "key": "a", "metadata": { "kind": "vm", "path": ["f"] } }]),
+                json!([{ "key": "a", "literal": "x", "max_length": 0 }]),
+                json!({ "key": "a" }),
+            ],
+        ),
+        (
+            "redaction",
+            json!({ "query": "drop", "query_keys": ["t"], "headers": ["X-Key"] }),
+            vec![json!({ "query": "hash" }), json!({ "headers": ["a b"] }), json!("drop")],
+        ),
+        (
+            "limits",
+            json!({ "attributes": 0, "attribute_length": 4096, "events": 1024 }),
+            vec![json!({ "attribute_length": 4097 }), json!({ "links": 1 }), json!(128)],
+        ),
+        (
+            "span_names",
+            json!({ "templates": ["/users/{id}", "/static/**"] }),
+            vec![json!({ "templates": ["users"] }), json!({ "templates": "/a" })],
+        ),
         ("exclude_paths", json!(["/a", "/"]), vec![json!("/a"), json!(["a"]), json!([["/a"]])]),
         (
             "propagators",

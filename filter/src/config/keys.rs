@@ -2,6 +2,7 @@
 //! Schema and the documentation are all made from it. A section with keys of its own has its own file
 //! under `keys/`, with what it becomes.
 
+pub mod attributes;
 pub mod propagation;
 pub mod sampling;
 
@@ -56,4 +57,16 @@ pub const KEYS: &[Key] = &[
     Key::new("route_overrides", Shape::Flag)
         .default("false")
         .doc("Read the metadata `spanferry` of a request's route: `disabled` (true: no span, no header touched) and `sample` (as a rule's, or a number from 0 to 1). One host call a request."),
+    Key::new("attributes", Shape::Word(attributes::VOCABULARIES))
+        .default("\"semconv\"")
+        .doc("Attributes and names of the OpenTelemetry semantic conventions, those of Envoy's own tracer, or both (then with the conventions' names)."),
+    Key::new("custom_attributes", Shape::List(&Shape::Object(attributes::CUSTOM)))
+        .default("[]")
+        .doc("More attributes, each from exactly one source; at most 64."),
+    Key::new("redaction", Shape::Object(attributes::REDACTION))
+        .doc("What does not leave. User and password in URLs never do."),
+    Key::new("limits", Shape::Object(attributes::LIMITS))
+        .doc("How much a span says; what is left out is counted in it."),
+    Key::new("span_names", Shape::Object(attributes::SPAN_NAMES))
+        .doc("Where the names of spans come from."),
 ];

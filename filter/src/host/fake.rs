@@ -5,7 +5,7 @@ use crate::header_map::serialize;
 use crate::ids::SEED_BYTES;
 use crate::metrics::MetricKind;
 use crate::outbox::Call;
-use crate::properties::{COUNT, Property};
+use crate::properties::{Property, Selection};
 use std::cell::{Cell, RefCell};
 
 /// Every status of proxy-wasm ABI 0.2.1, those that Envoy has beyond it, and some that nobody has.
@@ -13,9 +13,10 @@ pub const STATUSES: [u32; 17] =
     [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 99, 1 << 31, u32::MAX];
 
 /// Every call, by the name that its error has.
-pub const CALLS: [&str; 15] = [
+pub const CALLS: [&str; 16] = [
     "get_current_time",
     "random_get",
+    "environ_get",
     "set_tick_period",
     "get_configuration",
     "get_request_headers",
@@ -124,6 +125,10 @@ impl Host for &Fake {
         self.ask("random_get").ok().map(|()| [7; SEED_BYTES])
     }
 
+    fn environment(self) -> Result<Vec<u8>, HostError> {
+        self.ask("environ_get").map(|()| b"POD=cart-7\0".to_vec())
+    }
+
     fn set_tick_ms(self, _: u32) -> Result<(), HostError> {
         self.ask("set_tick_period")
     }
@@ -163,7 +168,8 @@ impl Host for &Fake {
             return Ok(vec![1, 0, 0, 0]);
         }
         let status = 200_i64.to_le_bytes();
-        let mut list: Vec<(&[u8], &[u8])> = vec![(b"", b""); COUNT];
+        let mut list: Vec<(&[u8], &[u8])> =
+            vec![(b"", b""); Selection { is_rpc: false, has_envoy_tags: false }.paths().count()];
         list[Property::Status as usize].0 = &status;
         Ok(serialize(&list))
     }

@@ -83,6 +83,8 @@ mod raw {
     #[link(wasm_import_module = "wasi_snapshot_preview1")]
     unsafe extern "C" {
         pub fn random_get(bytes: *mut u8, size: usize) -> u16;
+        pub fn environ_sizes_get(count: *mut usize, size: *mut usize) -> u16;
+        pub fn environ_get(entries: *mut usize, bytes: *mut u8) -> u16;
     }
 }
 
@@ -139,6 +141,17 @@ impl Host for Proxy {
         // SAFETY: the proxy writes `seed.len()` bytes into `seed`.
         let errno = unsafe { raw::random_get(seed.as_mut_ptr(), seed.len()) };
         (errno == 0 && seed != [0; SEED_BYTES]).then_some(seed)
+    }
+
+    fn environment(self) -> Result<Vec<u8>, HostError> {
+        let (mut count, mut size) = (0_usize, 0_usize);
+        // SAFETY: both outlive the call.
+        let errno = unsafe { raw::environ_sizes_get(&mut count, &mut size) };
+        check("environ_sizes_get", errno.into())?;
+        let (mut entries, mut bytes) = (vec![0_usize; count], vec![0_u8; size]);
+        // SAFETY: the buffers have the sizes that the proxy has just named.
+        let errno = unsafe { raw::environ_get(entries.as_mut_ptr(), bytes.as_mut_ptr()) };
+        check("environ_get", errno.into()).map(|()| bytes)
     }
 
     fn set_tick_ms(self, period: u32) -> Result<(), HostError> {

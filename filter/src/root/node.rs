@@ -18,6 +18,11 @@ pub fn node(host: impl Host) -> Node {
         canonical_name: label("service.istio.io/canonical-name"),
         app: label("app"),
         workload: text(host, &["metadata", "WORKLOAD_NAME"]),
+        zone: text(host, &["locality", "zone"]),
+        canonical_revision: label("service.istio.io/canonical-revision"),
+        mesh_id: text(host, &["metadata", "MESH_ID"]),
+        namespace: text(host, &["metadata", "NAMESPACE"]),
+        cluster_id: text(host, &["metadata", "CLUSTER_ID"]),
     }
 }
 

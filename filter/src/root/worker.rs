@@ -2,10 +2,13 @@
 
 use super::meters::Meters;
 use super::node;
+use super::reads::Reads;
 use super::troubles::Troubles;
 use crate::answer::{Outcome, judge};
+use crate::attributes::Recipe;
 use crate::batch::Envelope;
 use crate::config::Config;
+use crate::envoy_tags;
 use crate::host::{Destination, Expression, Host, HostError, LogLevel};
 use crate::ids::IdSource;
 use crate::metrics::Reading;
@@ -14,7 +17,7 @@ use crate::resource;
 use crate::room::Room;
 use crate::sampling::Sampler;
 use crate::trace_context::w3c::push_hex;
-use crate::{SCOPE_NAME, VERSION, properties};
+use crate::{SCOPE_NAME, VERSION};
 use std::time::Duration;
 
 /// A worker with a valid configuration.
@@ -31,12 +34,14 @@ pub struct Worker<H> {
     pub room: Room,
     /// New ids.
     pub ids: IdSource,
-    /// Reads all properties at once, where the host can.
-    pub expression: Option<Expression>,
     /// Which requests are recorded.
     pub sampler: Sampler,
     /// Whether a request that was not sampled may have to be kept, where that can be asked.
     pub suspicion: Option<Expression>,
+    /// What a span is made by.
+    pub recipe: Recipe,
+    /// What is read of a finished request.
+    pub reads: Reads,
     /// A span is encoded here before it goes into the batch.
     pub scratch: Vec<u8>,
     /// This worker's id, 32 hex digits; empty until the first batch leaves.
@@ -48,16 +53,17 @@ pub struct Worker<H> {
 
 impl<H: Host> Worker<H> {
     /// A worker for this configuration.
-    pub fn new(host: H, config: Config, context_id: u32, meters: Meters) -> Self {
+    pub fn new(host: H, mut config: Config, context_id: u32, meters: Meters) -> Self {
         let node = node::node(host);
         let resource = resource::encode(&resource::attributes(&config, &node));
         let outbox = Outbox::new(config.limits, Envelope::new(resource, SCOPE_NAME, VERSION));
-        let expression = host.compile(&properties::list_expression());
-        if let Err(error) = &expression {
-            host.log(LogLevel::Info, &format_args!("properties are read one by one: {error}"));
-        }
         let sampler = Sampler::new(config.sampling.clone());
         let suspicion = sampler.keep().expression().and_then(|text| host.compile(&text).ok());
+        let environment = || host.environment().unwrap_or_default();
+        let recipe =
+            Recipe::new(std::mem::take(&mut config.spans), envoy_tags::of_node(&node), environment);
+        let reads =
+            Reads::new(host, recipe.settings.vocabulary.has_envoy_tags(), &recipe.settings.custom);
         Self {
             host,
             config,
@@ -67,7 +73,8 @@ impl<H: Host> Worker<H> {
             outbox,
             room: Room::new(MAX_OPEN_BYTES),
             ids: node::ids(host, context_id, &node),
-            expression: expression.ok(),
+            recipe,
+            reads,
             scratch: Vec::with_capacity(1024),
             source: String::new(),
             meters,

@@ -28,6 +28,13 @@ impl Kept {
     }
 }
 
+/// A gRPC call that did not say OK. The attribute `response.grpc_status` would not do: Envoy gives every
+/// other request one, too.
+const GRPC_CALL_NOT_OK: &str = "('content-type' in request.headers\
+    &&request.headers['content-type'].startsWith('application/grpc')\
+    &&!('grpc-status' in response.trailers&&response.trailers['grpc-status']=='0')\
+    &&!('grpc-status' in response.headers&&response.headers['grpc-status']=='0'))";
+
 const MS_NS: u64 = 1_000_000;
 
 impl Keep {
@@ -54,7 +61,7 @@ impl Keep {
         if self.errors {
             parts.push("!has(response.code)||response.code>=400||response.code<100".to_owned());
             parts.push("response.flags!=0".to_owned());
-            parts.push("(has(response.grpc_status)&&response.grpc_status!=0)".to_owned());
+            parts.push(GRPC_CALL_NOT_OK.to_owned());
         }
         if let Some(ms) = self.slower_than_ms {
             parts.push(format!("request.duration>duration('{ms}ms')"));

@@ -1,4 +1,6 @@
 use super::*;
+use crate::attributes::Recipe;
+use crate::attributes::template::Template;
 use crate::header_map::RequestHeaders;
 use crate::properties::{COUNT, Properties};
 use crate::testing::test;
@@ -10,6 +12,8 @@ struct Seen {
     kind: SpanKind,
     headers: RequestHeaders<'static>,
     read: [Vec<u8>; COUNT],
+    recipe: Recipe,
+    answered_ns: Option<u64>,
 }
 
 impl Seen {
@@ -23,7 +27,8 @@ impl Seen {
             request_id: b"id-1",
             ..RequestHeaders::default()
         };
-        let mut seen = Self { kind, headers, read: Default::default() };
+        let (read, recipe) = Default::default();
+        let mut seen = Self { kind, headers, read, recipe, answered_ns: Some(3) };
         seen.number(Property::Status, 200);
         seen.number(Property::RequestBytes, 0);
         seen.number(Property::ResponseBytes, 512);
@@ -50,6 +55,9 @@ impl Seen {
             parent: None,
             headers: &self.headers,
             properties: &Properties::from_single(&self.read),
+            custom: &[],
+            recipe: &self.recipe,
+            answered_ns: self.answered_ns,
             now_ns: 5,
         })
     }
@@ -57,14 +65,27 @@ impl Seen {
     fn attributes(&self) -> BTreeMap<String, String> {
         self.with(|exchange| {
             let mut seen = BTreeMap::new();
-            attributes(exchange, &mut |key, value| {
+            attributes(exchange, &Summary::of(exchange), &mut |key, value| {
                 let shown = match value {
-                    Value::Text(text) => text.into_owned(),
+                    Value::Text(text) => text.clone().into_owned(),
                     Value::Int(number) => format!("{number}i"),
                     Value::TextList(text) => format!("[{text}]"),
                 };
                 assert!(seen.insert(key.to_owned(), shown).is_none(), "{key} twice");
             });
+            seen
+        })
+    }
+
+    fn name(&self) -> String {
+        self.with(|exchange| Summary::of(exchange).name(exchange).into_owned())
+    }
+
+    /// Names and times of the events of a request that ended at 9.
+    fn events(&self) -> Vec<(&'static str, u64)> {
+        self.with(|exchange| {
+            let mut seen = Vec::new();
+            events::events(exchange, 9, &mut |event| seen.push((event.name, event.time_ns)));
             seen
         })
     }
@@ -123,11 +144,11 @@ fn the_port_is_the_schemes_when_the_authority_has_none() {
 #[test]
 fn the_name_is_the_method_and_the_routes_name_but_never_the_path() {
     let mut seen = Seen::get(SpanKind::Server);
-    assert_eq!(seen.with(name), "GET");
+    assert_eq!(seen.name(), "GET");
     seen.text(Property::Route, "default");
-    assert_eq!(seen.with(name), "GET");
+    assert_eq!(seen.name(), "GET");
     seen.text(Property::Route, "/cart/{id}");
-    assert_eq!(seen.with(name), "GET /cart/{id}");
+    assert_eq!(seen.name(), "GET /cart/{id}");
     assert_eq!(seen.attributes()["http.route"], "/cart/{id}");
 }
 
@@ -138,7 +159,7 @@ fn an_unknown_method_is_other_and_kept_beside_it() {
     let attributes = seen.attributes();
     assert_eq!(attributes["http.request.method"], "_OTHER");
     assert_eq!(attributes["http.request.method_original"], "get");
-    assert_eq!(seen.with(name), "HTTP");
+    assert_eq!(seen.name(), "HTTP");
 }
 
 #[test]
@@ -207,4 +228,129 @@ fn an_empty_request_says_only_what_is_known() {
     seen.read = Default::default();
     let expected = map(&[("http.request.method", "_OTHER"), ("error.type", "_OTHER")]);
     assert_eq!(seen.attributes(), expected);
+}
+
+#[test]
+fn a_template_that_the_path_matches_is_the_route() {
+    let mut seen = Seen::get(SpanKind::Server);
+    seen.text(Property::Route, "named");
+    seen.recipe.settings.templates = vec![Template::new("/cart/{id}".into())];
+    assert_eq!(seen.name(), "GET /cart/{id}");
+    assert_eq!(seen.attributes()["http.route"], "/cart/{id}");
+    seen.headers.path = b"/other";
+    assert_eq!(seen.name(), "GET named");
+    seen.kind = SpanKind::Client;
+    assert_eq!(seen.attributes()["url.template"], "named");
+}
+
+#[test]
+fn a_user_in_the_authority_never_leaves() {
+    let mut seen = Seen::get(SpanKind::Client);
+    seen.headers.authority = b"me:secret@shop.example:8080";
+    let attributes = seen.attributes();
+    assert_eq!(attributes["server.address"], "shop.example");
+    assert!(attributes["url.full"].starts_with("http://REDACTED:REDACTED@shop.example:8080/"));
+    assert!(!attributes.values().any(|value| value.contains("secret")), "{attributes:?}");
+}
+
+#[test]
+fn a_hidden_header_is_hidden_where_it_is_built_in() {
+    let mut seen = Seen::get(SpanKind::Server);
+    seen.recipe.settings.redaction.headers = vec!["user-agent".into(), "x-request-id".into()];
+    let attributes = seen.attributes();
+    assert_eq!(attributes["user_agent.original"], "REDACTED");
+    assert_eq!(attributes["http.request.header.x-request-id"], "[REDACTED]");
+}
+
+/// A gRPC call with this `grpc-status`.
+fn call(kind: SpanKind, status: &str) -> Seen {
+    let mut seen = Seen::get(kind);
+    seen.headers.method = b"POST";
+    seen.headers.path = b"/shop.v1.Cart/AddItem";
+    seen.headers.content_type = b"application/grpc";
+    seen.text(Property::GrpcStatus, status);
+    seen
+}
+
+#[test]
+fn a_grpc_call_is_named_and_judged_by_grpc() {
+    let mut seen = call(SpanKind::Server, "14");
+    seen.text(Property::GrpcMessage, "no%20stock");
+    assert_eq!(seen.name(), "shop.v1.Cart/AddItem");
+    let attributes = seen.attributes();
+    assert_eq!(attributes["rpc.system.name"], "grpc");
+    assert_eq!(attributes["rpc.method"], "shop.v1.Cart/AddItem");
+    assert_eq!(attributes["rpc.status_code"], "UNAVAILABLE");
+    assert_eq!(attributes["error.type"], "UNAVAILABLE");
+    assert_eq!(attributes["http.response.status_code"], "200i");
+    assert_eq!(seen.failure(), Some(("UNAVAILABLE".into(), "no stock".into())));
+}
+
+#[test]
+fn what_is_not_found_fails_a_grpc_client_and_not_a_server() {
+    assert_eq!(call(SpanKind::Server, "5").failure(), None);
+    assert_eq!(call(SpanKind::Client, "5").failure().unwrap().0, "NOT_FOUND");
+    assert_eq!(call(SpanKind::Client, "0").failure(), None);
+}
+
+#[test]
+fn a_grpc_call_without_a_status_is_what_a_client_makes_of_it() {
+    let mut seen = call(SpanKind::Server, "");
+    assert_eq!(seen.failure().unwrap().0, "UNKNOWN");
+    seen.number(Property::Status, 503);
+    seen.text(Property::StatusDetails, "no_healthy_upstream");
+    assert_eq!(seen.failure(), Some(("UNAVAILABLE".into(), "no_healthy_upstream".into())));
+    seen.number(Property::Status, 0);
+    seen.number(Property::Flags, 1 << 14);
+    assert_eq!(seen.attributes()["rpc.status_code"], "CANCELLED");
+    assert_eq!(seen.failure(), None);
+    seen.number(Property::Flags, 1 << 5);
+    assert_eq!(seen.failure().unwrap().0, "upstream_connection_failure");
+    assert!(!seen.attributes().contains_key("rpc.status_code"));
+}
+
+#[test]
+fn a_grpc_path_of_another_form_is_no_name() {
+    let mut seen = call(SpanKind::Server, "12");
+    seen.headers.path = b"/users/7/cart?x";
+    assert_eq!(seen.name(), "grpc");
+    assert_eq!(seen.attributes()["rpc.method"], "_OTHER");
+}
+
+#[test]
+fn a_tunnel_may_be_ended_by_either_side() {
+    let mut seen = Seen::get(SpanKind::Server);
+    seen.number(Property::Status, 101);
+    seen.number(Property::Flags, 1 << 6);
+    assert_eq!(seen.failure(), None);
+    seen.number(Property::Status, 200);
+    seen.headers.method = b"CONNECT";
+    assert_eq!(seen.failure(), None);
+    seen.number(Property::Status, 503);
+    assert_eq!(seen.failure().unwrap().0, "503");
+}
+
+#[test]
+fn the_answers_begin_is_an_event_when_the_service_gave_it() {
+    let mut seen = Seen::get(SpanKind::Server);
+    assert_eq!(seen.events(), [("upstream.first_byte", 3)]);
+    seen.answered_ns = Some(12);
+    assert_eq!(seen.events(), [("upstream.first_byte", 9)]);
+    seen.text(Property::StatusDetails, "direct_response");
+    assert_eq!(seen.events(), []);
+    seen.answered_ns = None;
+    assert_eq!(seen.events(), []);
+}
+
+#[test]
+fn retries_timeouts_and_resets_are_events() {
+    let mut seen = Seen::get(SpanKind::Client);
+    seen.number(Property::Attempts, 3);
+    assert_eq!(seen.events(), [("upstream.retry", 3), ("upstream.first_byte", 3)]);
+    assert_eq!(seen.attributes()["http.request.resend_count"], "2i");
+    seen.answered_ns = None;
+    seen.number(Property::Attempts, 1);
+    seen.number(Property::Flags, 1 << 2 | 1 << 15);
+    assert_eq!(seen.events(), [("upstream_request_timeout", 9)]);
+    assert!(!seen.attributes().contains_key("http.request.resend_count"));
 }

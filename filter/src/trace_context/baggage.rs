@@ -14,11 +14,12 @@ fn value_of<'a>(member: &'a [u8], key: &str) -> Option<Cow<'a, str>> {
     let member = std::str::from_utf8(member).ok()?;
     let (pair, _properties) = member.split_once(';').unwrap_or((member, ""));
     let (name, value) = pair.split_once('=')?;
-    (name.trim_matches([' ', '\t']) == key).then(|| decode(value.trim_matches([' ', '\t'])))
+    (name.trim_matches([' ', '\t']) == key)
+        .then(|| percent_decoded(value.trim_matches([' ', '\t'])))
 }
 
 /// Percent-decoded; an escape that is none stays as it is, and broken UTF-8 becomes U+FFFD.
-fn decode(value: &str) -> Cow<'_, str> {
+pub fn percent_decoded(value: &str) -> Cow<'_, str> {
     if !value.contains('%') {
         return Cow::Borrowed(value);
     }

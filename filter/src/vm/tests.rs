@@ -4,6 +4,11 @@ use crate::testing::test;
 
 const ROOT: u32 = 1;
 
+/// A configuration that has everything read that can be.
+const EVERY_READ: &str = r#"{"cluster": "bridge", "attributes": "both", "custom_attributes": [
+    {"key": "pod", "environment": "POD"}, {"key": "id", "request_header": "x-id"},
+    {"key": "tls", "property": ["connection", "tls_version"]}]}"#;
+
 /// A VM with one root, configured.
 fn started(fake: &Fake) -> Vm<&Fake> {
     let mut vm = Vm::new(fake);
@@ -24,6 +29,7 @@ fn open(vm: &mut Vm<&Fake>, context: u32) {
 }
 
 fn close(vm: &mut Vm<&Fake>, context: u32) {
+    vm.on_response_headers(context);
     vm.on_log(context);
     assert!(vm.on_done(context));
     vm.on_delete(context);
@@ -70,6 +76,7 @@ fn no_status_of_any_call_harms_a_request_or_loses_a_span_uncounted() {
     for call in CALLS {
         for status in STATUSES {
             let fake = Fake::ready();
+            *fake.configuration.borrow_mut() = EVERY_READ.into();
             fake.failing.set(Some((call, status)));
             let mut vm = started(&fake);
             (10..20).for_each(|context| request(&mut vm, context));

@@ -1,0 +1,41 @@
+//! What happened while a request was served, as events of its span. The proxy tells when the answer began
+//! and when all was over; it does not tell when each retry was.
+
+use super::failure::VIA_UPSTREAM;
+use super::{int, resends};
+use crate::encode::Value;
+use crate::properties::Property;
+use crate::response_flags;
+use crate::span::Exchange;
+
+/// One event.
+#[derive(Debug, PartialEq)]
+pub struct Event<'a> {
+    /// ns since the epoch.
+    pub time_ns: u64,
+    /// Its name.
+    pub name: &'static str,
+    /// What is said of it.
+    pub attribute: Option<(&'static str, Value<'a>)>,
+}
+
+impl Event<'_> {
+    fn at(time_ns: u64, name: &'static str) -> Self {
+        Self { time_ns, name, attribute: None }
+    }
+}
+
+/// The events of a request that ended at `end_ns`, in order of time.
+pub fn events<'a>(exchange: &Exchange<'a>, end_ns: u64, emit: &mut dyn FnMut(Event<'a>)) {
+    let answered = exchange.answered_ns.map(|time| time.min(end_ns));
+    if let Some(resends) = resends(exchange) {
+        let attribute = Some(("http.request.resend_count", int(resends)));
+        emit(Event { attribute, ..Event::at(answered.unwrap_or(end_ns), "upstream.retry") });
+    }
+    let is_upstreams = exchange.properties.bytes(Property::StatusDetails) == VIA_UPSTREAM;
+    if let Some(time) = answered.filter(|_| is_upstreams) {
+        emit(Event::at(time, "upstream.first_byte"));
+    }
+    let flags = exchange.properties.number(Property::Flags).unwrap_or(0);
+    response_flags::ended_by(flags).for_each(|reason| emit(Event::at(end_ns, reason)));
+}
