@@ -6,7 +6,7 @@ use crate::ids::IdSource;
 use crate::sampling::choice::{Choice, randomness};
 use crate::sampling::{Sampler, Subject, Threshold, Verdict};
 use crate::trace_context::{
-    self, Dialect, Extracted, Outgoing, Parent, SAMPLED, SpanContext, StateEdit, tracestate,
+    self, Dialect, Extracted, Outgoing, Parent, SAMPLED, SpanContext, StateEdit, tracestate, w3c,
 };
 
 /// A request that takes part in a trace.
@@ -40,6 +40,33 @@ pub struct Recording {
     pub root_state: String,
     /// The place of the rule that sampled it, if one did.
     pub rule: Option<usize>,
+    /// The proxy's own tracer seems to trace this request: it may yet write a context of its own.
+    pub has_other_tracer: bool,
+}
+
+impl Recording {
+    /// At the end: the headers as they went upstream name another context than ours. Our span then joins
+    /// that trace, as a child of the span which wrote it.
+    pub fn rejoin(&mut self, upstream: &RequestHeaders<'_>) {
+        let traceparent = upstream.traceparent.only().and_then(w3c::parse_traceparent);
+        let Some((trace_id, span_id, flags)) = traceparent else { return };
+        if span_id == self.context.span_id {
+            return;
+        }
+        let state = match self.parent.take() {
+            Some(parent) if parent.trace_id == trace_id => parent.state,
+            _ => String::new(),
+        };
+        self.context.trace_id = trace_id;
+        self.parent = Some(Parent { flags, state, ..Parent::new(trace_id, span_id) });
+        self.root_state.clear();
+    }
+}
+
+/// Whether Envoy's own tracer traces a request: Envoy says so in the request's id, in the digit that is
+/// the version of a random UUID: 4 becomes 9 (sampled), a (forced) or b (asked for by the client).
+fn has_other_tracer(request_id: &[u8]) -> bool {
+    request_id.len() == 36 && matches!(request_id.get(14), Some(b'9' | b'a' | b'b'))
 }
 
 /// A request at its headers.
@@ -94,7 +121,8 @@ pub fn join(
     if !verdict.is_sampled && !is_watched {
         return Joined { fate: Fate::Pass, outgoing };
     }
-    let recording = recording(found.parent, &outgoing, &verdict);
+    let has_other_tracer = has_other_tracer(arrival.headers.request_id);
+    let recording = Recording { has_other_tracer, ..recording(found.parent, &outgoing, &verdict) };
     let fate = if verdict.is_sampled { Fate::Record(recording) } else { Fate::Watch(recording) };
     Joined { fate, outgoing }
 }
@@ -107,7 +135,8 @@ fn recording(mut parent: Option<Parent>, outgoing: &Outgoing, verdict: &Verdict)
             None => root_state.clone_from(list),
         }
     }
-    Recording { context: outgoing.context, parent, root_state, rule: verdict.rule }
+    let (context, rule) = (outgoing.context, verdict.rule);
+    Recording { context, parent, root_state, rule, has_other_tracer: false }
 }
 
 /// What becomes of `tracestate`. A threshold that does not fit to the caller's own decision is erased.

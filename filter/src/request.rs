@@ -123,10 +123,14 @@ impl Recorded {
     }
 
     /// Makes the span of a request that is over, if it shall have one.
-    fn make_span<H: Host>(&self, worker: &mut Worker<H>) {
+    fn make_span<H: Host>(mut self, worker: &mut Worker<H>) {
         let host = worker.host;
         if self.is_watched && is_harmless(worker) {
             return;
+        }
+        if self.recording.has_other_tracer {
+            let upstream = host.request_headers().unwrap_or_default();
+            self.recording.rejoin(&RequestHeaders::scan(&upstream));
         }
         let again;
         let headers = match self.headers.is_empty() {

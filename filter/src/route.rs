@@ -1,5 +1,6 @@
 //! What a route says of its requests' tracing, in its metadata `spanferry`.
 
+use crate::config::shape::decimal;
 use crate::header_map::pairs;
 use crate::sampling::choice::Choice;
 
@@ -16,7 +17,8 @@ pub struct Route {
 }
 
 impl Route {
-    /// From the property's bytes: a serialized list of pairs. A flag is one byte, a number eight.
+    /// From the property's bytes: a serialized list of pairs. A flag is one byte, a number eight; but Envoy
+    /// turns the fractions of a YAML file into texts.
     pub fn read(raw: &[u8]) -> Self {
         let mut route = Self::default();
         for (key, value) in pairs(raw) {
@@ -35,7 +37,9 @@ fn sample(value: &[u8]) -> Option<Choice> {
         b"always_on" => Some(Choice::AlwaysOn),
         b"always_off" => Some(Choice::AlwaysOff),
         _ => {
-            let share = f64::from_le_bytes(value.try_into().ok()?);
+            let text = std::str::from_utf8(value).ok();
+            let number = || value.try_into().ok().map(f64::from_le_bytes);
+            let share = text.and_then(decimal).or_else(number)?;
             (0.0..=1.0).contains(&share).then(|| Choice::ratio(share))
         }
     }
@@ -54,6 +58,7 @@ mod tests {
         assert!(!route(b"disabled", &[0]).is_disabled);
         assert_eq!(route(b"sample", b"always_on").sample, Some(Choice::AlwaysOn));
         assert_eq!(route(b"sample", b"always_off").sample, Some(Choice::AlwaysOff));
+        assert_eq!(route(b"sample", b"0.5").sample, Some(Choice::Ratio(1 << 55)));
         assert_eq!(route(b"sample", &0.5_f64.to_le_bytes()).sample, Some(Choice::Ratio(1 << 55)));
     }
 
@@ -62,6 +67,7 @@ mod tests {
         for (key, value) in [
             (&b"disabled"[..], &b"true"[..]),
             (b"sample", b"sometimes"),
+            (b"sample", b"1.5"),
             (b"sample", &2_f64.to_le_bytes()),
             (b"sample", &f64::NAN.to_le_bytes()),
             (b"other", &[1]),

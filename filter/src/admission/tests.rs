@@ -164,3 +164,48 @@ fn a_name_of_the_rule_goes_with_the_span() {
         r#"{"default":"always_off","rules":[{"name":"cart","path":"/ca*","sample":"always_on"}]}"#;
     assert_eq!(record(joined(sampling, &[], &[])).rule, Some(0));
 }
+
+const OTHER: &str = "00-aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa-bbbbbbbbbbbbbbbb-01";
+
+fn rejoined(recording: &mut Recording, traceparent: &[&str]) -> (String, String) {
+    let traceparent = traceparent.iter().map(|value| value.as_bytes()).collect();
+    recording.rejoin(&RequestHeaders { traceparent, ..RequestHeaders::default() });
+    let parent = recording.parent.as_ref().map(|parent| hex(&parent.span_id));
+    (hex(&recording.context.trace_id), parent.unwrap_or_default())
+}
+
+#[test]
+fn a_span_joins_the_trace_that_the_proxys_own_tracer_wrote() {
+    let mut root = record(joined(ALL_BY_RATIO, &[], &[]));
+    let span_id = root.context.span_id;
+    assert_eq!(rejoined(&mut root, &[OTHER]), ("a".repeat(32), "b".repeat(16)));
+    assert_eq!((root.context.span_id, &*root.root_state), (span_id, ""));
+    let parent = format!("00-{TRACE}-{PARENT}-01");
+    let mut child = record(joined("{}", &[&parent], &["a=1"]));
+    let native = format!("00-{TRACE}-bbbbbbbbbbbbbbbb-01");
+    assert_eq!(rejoined(&mut child, &[&native]), (TRACE.to_owned(), "b".repeat(16)));
+    assert_eq!(child.parent.unwrap().state, "a=1");
+}
+
+#[test]
+fn our_own_context_or_none_changes_nothing() {
+    let mut child = record(joined("{}", &[&format!("00-{TRACE}-{PARENT}-01")], &[]));
+    let own = trace_context::w3c::write_traceparent(&child.context);
+    for upstream in [&[&*own][..], &[], &["broken"], &[OTHER, OTHER]] {
+        assert_eq!(rejoined(&mut child, upstream), (TRACE.to_owned(), PARENT.to_owned()));
+    }
+}
+
+#[test]
+fn the_request_id_says_whether_envoy_traces_it() {
+    for (id, traced) in [
+        ("8f14e45f-ceea-467f-9575-6c1f2b6b1c1a", false),
+        ("8f14e45f-ceea-967f-9575-6c1f2b6b1c1a", true),
+        ("8f14e45f-ceea-a67f-9575-6c1f2b6b1c1a", true),
+        ("8f14e45f-ceea-b67f-9575-6c1f2b6b1c1a", true),
+        ("", false),
+        ("not-a-uuid-99999", false),
+    ] {
+        assert_eq!(has_other_tracer(id.as_bytes()), traced, "{id}");
+    }
+}

@@ -1,7 +1,7 @@
 //! Walks a configuration along the table and notes every fault: the key's path, its value, and what is
 //! allowed.
 
-use super::shape::{Key, Shape, names, whole};
+use super::shape::{Key, Shape, names, ratio, whole};
 use serde_json::{Map, Value};
 
 /// Characters of a text that a message shows.
@@ -72,7 +72,7 @@ fn is_allowed(value: &Value, shape: &Shape) -> bool {
         Shape::Whole(from, to) => {
             whole(value).is_some_and(|number| (*from..=*to).contains(&number))
         }
-        Shape::Ratio => value.as_f64().is_some_and(|ratio| (0.0..=1.0).contains(&ratio)),
+        Shape::Ratio => ratio(value).is_some(),
         Shape::Flag => value.is_boolean(),
         Shape::Word(words) => value.as_str().is_some_and(|word| words.contains(&word)),
         _ if value.is_array() || value.is_object() => {

@@ -9,6 +9,8 @@ use std::fmt::Write as _;
 const PLAIN: &str = r"^[^\u0000-\u001f\u007f-\u009f]+$";
 const PATH: &str = r"^/[^\u0000-\u001f\u007f-\u009f]*$";
 const PATH_GLOB: &str = r"^[/*][^\u0000-\u001f\u007f-\u009f]*$";
+/// 0 to 1.
+const DECIMAL: &str = r"^(0(\.[0-9]+)?|1(\.0+)?)$";
 const HEADER_NAME: &str = r"^[!#$%&'*+.^_`|~0-9A-Za-z-]+$";
 
 /// The schema of the whole configuration. What concerns more than one key is not in it.
@@ -48,7 +50,9 @@ fn of_shape(shape: &Shape) -> Value {
         Shape::PathGlob => text(PATH_GLOB),
         Shape::HeaderName => text(HEADER_NAME),
         Shape::Whole(from, to) => json!({ "type": "integer", "minimum": from, "maximum": to }),
-        Shape::Ratio => json!({ "type": "number", "minimum": 0, "maximum": 1 }),
+        Shape::Ratio => json!({
+            "type": ["number", "string"], "minimum": 0, "maximum": 1, "pattern": DECIMAL,
+        }),
         Shape::Flag => json!({ "type": "boolean" }),
         Shape::Word(words) => json!({ "enum": words }),
         Shape::Words(words) => {

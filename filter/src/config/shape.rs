@@ -76,7 +76,7 @@ pub enum Shape {
     /// A whole number in this range, both ends in it. 200.0 is one too: Envoy turns the numbers of a
     /// Struct into such.
     Whole(u64, u64),
-    /// A number from 0 to 1.
+    /// A number from 0 to 1. Its text is one too: Envoy turns the fractions of a YAML file into such.
     Ratio,
     /// `true` or `false`.
     Flag,
@@ -158,4 +158,31 @@ pub fn whole(value: &Value) -> Option<u64> {
             .filter(|f| f.fract() == 0.0 && (0.0..=LARGEST_WHOLE_FLOAT).contains(f))
             .map(|f| f as u64)
     })
+}
+
+/// A number from 0 to 1, also when it is written as a text.
+pub fn ratio(value: &Value) -> Option<f64> {
+    let number = match value {
+        Value::String(text) => decimal(text),
+        value => value.as_f64(),
+    };
+    number.filter(|number| (0.0..=1.0).contains(number))
+}
+
+/// The digits of a fraction that count: as many as a whole number of 64 bits is sure to hold.
+const DIGITS: usize = 18;
+
+/// `0`, `1`, `0.25`: what the schema's pattern takes. By hand, since the standard library's parser of
+/// floats would be a tenth of the wasm file.
+pub fn decimal(text: &str) -> Option<f64> {
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
+    let is_decimal = matches!(whole, "0" | "1")
+        && !fraction.is_empty()
+        && fraction.bytes().all(|byte| byte.is_ascii_digit());
+    let append =
+        |(number, unit): (u64, u64), digit: u8| (number * 10 + u64::from(digit - b'0'), unit * 10);
+    let (number, unit) =
+        fraction.bytes().take(DIGITS).filter(u8::is_ascii_digit).fold((0, 1), append);
+    let whole = if whole == "1" { 1.0 } else { 0.0 };
+    is_decimal.then_some(whole + number as f64 / unit as f64)
 }

@@ -152,3 +152,24 @@ fn a_key_with_control_characters_is_told_in_one_line() {
     let message = error(r#"{"cluster":"b","a\nb":1}"#);
     assert!(message.contains(r"`a\nb` (value 1) is not a key"), "{message}");
 }
+
+#[test]
+fn a_fraction_written_as_text_is_the_fraction() {
+    for (text, number) in [
+        ("0", Some(0.0)),
+        ("0.1", Some(0.1)),
+        ("0.25", Some(0.25)),
+        ("1.000", Some(1.0)),
+        ("0.333333333333333333333333", Some(0.333_333_333_333_333_3)),
+        ("0.", None),
+        (".5", None),
+        ("+0", None),
+        ("1e-3", None),
+        ("", None),
+    ] {
+        assert_eq!(shape::decimal(text), number, "{text}");
+    }
+    for text in ["1.5", "1.000000001", "2"] {
+        assert_eq!(shape::ratio(&text.into()), None, "{text}");
+    }
+}

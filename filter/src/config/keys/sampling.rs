@@ -1,7 +1,7 @@
 //! `sampling`: its keys, and the settings that they become.
 
 use crate::config::section::Section;
-use crate::config::shape::{Key, Shape};
+use crate::config::shape::{Key, Shape, ratio};
 use crate::sampling::choice::Choice;
 use crate::sampling::glob::Glob;
 use crate::sampling::{Keep, Rule, Settings};
@@ -94,7 +94,7 @@ fn choice(section: &Section<'_>, name: &str) -> Choice {
     match section.value(name) {
         serde_json::Value::String(word) if word == "always_off" => Choice::AlwaysOff,
         serde_json::Value::Object(map) => {
-            Choice::ratio(map.get("ratio").and_then(serde_json::Value::as_f64).unwrap_or(1.0))
+            Choice::ratio(map.get("ratio").and_then(ratio).unwrap_or(1.0))
         }
         _ => Choice::AlwaysOn,
     }
@@ -133,7 +133,7 @@ mod tests {
                 "rules":[{"name":"r","method":"GET","host":"*.example.com","path":"/api/*",
                           "header":{"name":"X-Tenant","value":"gold"},"sample":"always_off",
                           "max_per_second":3},
-                         {"header":{"name":"x"},"sample":{"ratio":1}}]}"#,
+                         {"header":{"name":"x"},"sample":{"ratio":"1.0"}}]}"#,
         );
         let sampling = sampling.unwrap().sampling;
         assert!(!sampling.parent_based);
