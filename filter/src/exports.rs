@@ -1,11 +1,15 @@
 //! What the proxy calls: the exports of proxy-wasm ABI 0.2.1 that this filter has a use for. Those that it
-//! lacks (bodies, trailers, TCP, gRPC, queues) cost a request nothing, since the proxy then does
-//! not call. Whatever happens in here, the answer is always to continue.
+//! lacks (bodies, trailers, TCP, gRPC, queues, and a context's deletion, which follows its end)
+//! cost a request nothing, since the proxy then does not call. Whatever happens in here, the answer is always
+//! to continue.
 
 use crate::host::proxy::Proxy;
 use crate::host::{Host, LogLevel};
 use crate::vm::Vm;
 use std::cell::RefCell;
+
+#[cfg(feature = "trap-on-purpose")]
+mod trap;
 
 thread_local! {
     /// The module has one thread.
@@ -59,6 +63,8 @@ extern "C" fn proxy_on_http_call_response(
 
 #[unsafe(no_mangle)]
 extern "C" fn proxy_on_request_headers(context: u32, _headers: usize, _ends: u32) -> u32 {
+    #[cfg(feature = "trap-on-purpose")]
+    trap::if_asked();
     with_vm((), |vm| vm.on_request_headers(context));
     CONTINUE
 }
@@ -77,9 +83,4 @@ extern "C" fn proxy_on_log(context: u32) {
 #[unsafe(no_mangle)]
 extern "C" fn proxy_on_done(context: u32) -> u32 {
     with_vm(true, |vm| vm.on_done(context)).into()
-}
-
-#[unsafe(no_mangle)]
-extern "C" fn proxy_on_delete(context: u32) {
-    with_vm((), |vm| vm.on_delete(context));
 }

@@ -56,13 +56,6 @@ impl Request {
         worker.room.give_back(recorded.bytes());
         recorded.make_span(worker);
     }
-
-    /// The end without a span.
-    pub fn forget<H: Host>(self, worker: &mut Worker<H>) {
-        if let Some(recorded) = self.recorded {
-            worker.room.give_back(recorded.bytes());
-        }
-    }
 }
 
 impl Recorded {

@@ -64,13 +64,11 @@ impl<H: Host> Root<H> {
     /// Time has passed.
     pub fn tick(&mut self) {
         self.worker.iter_mut().for_each(Worker::tick);
-        self.end_if_due();
     }
 
     /// A call was answered.
     pub fn answered(&mut self, token: u32, body_size: usize) {
         self.worker.iter_mut().for_each(|worker| worker.answered(token, body_size));
-        self.end_if_due();
     }
 
     /// The end is asked for. True when nothing is held; else time is taken to send it, and what requests
@@ -85,15 +83,19 @@ impl<H: Host> Root<H> {
         false
     }
 
-    /// After the end was asked for: says so when nothing is held any more, or when time is up.
-    fn end_if_due(&mut self) {
-        let (Some(deadline), Some(worker)) = (self.ends_by_ms, &mut self.worker) else { return };
+    /// After the end was asked for: says so to the proxy when nothing is held any more, or when time is up.
+    /// True when it did: then all is over.
+    pub fn end_if_due(&mut self) -> bool {
+        let (Some(deadline), Some(worker)) = (self.ends_by_ms, &mut self.worker) else {
+            return false;
+        };
         if self.host.now_ms() >= deadline {
             worker.give_up();
         }
-        if worker.outbox.held_spans() == 0 {
-            self.ends_by_ms = None;
+        let is_over = worker.outbox.held_spans() == 0;
+        if is_over {
             let _ = self.host.done();
         }
+        is_over
     }
 }

@@ -46,16 +46,12 @@ impl<H: Host> Vm<H> {
 
     /// A root's time has come.
     pub fn on_tick(&mut self, root: u32) {
-        if let Some(root) = find(&mut self.roots, root) {
-            root.tick();
-        }
+        self.with_root(root, Root::tick);
     }
 
     /// A root's call was answered, or failed: then it has no headers.
     pub fn on_http_call_response(&mut self, root: u32, token: u32, body_size: usize) {
-        if let Some(root) = find(&mut self.roots, root) {
-            root.answered(token, body_size);
-        }
+        self.with_root(root, |root| root.answered(token, body_size));
     }
 
     /// A request's headers are there. One that will have no span is forgotten at once.
@@ -81,11 +77,17 @@ impl<H: Host> Vm<H> {
         }
     }
 
-    /// A context ends. False when a root wants time to send what it holds; it then says when it is done.
-    /// A request that was not logged, as in Envoy's upstream filters, is over now.
+    /// A context ends, and is forgotten. False when a root wants time to send what it holds; it then says
+    /// when it is done. A request that was not logged, as in Envoy's upstream filters, is over now.
     pub fn on_done(&mut self, context: u32) -> bool {
-        match find(&mut self.roots, context) {
-            Some(root) => root.end(),
+        match self.roots.iter_mut().position(|root| root.id == context) {
+            Some(at) => {
+                let is_over = self.roots[at].end();
+                if is_over {
+                    self.roots.swap_remove(at);
+                }
+                is_over
+            }
             None => {
                 self.on_log(context);
                 true
@@ -93,15 +95,12 @@ impl<H: Host> Vm<H> {
         }
     }
 
-    /// A context is gone.
-    pub fn on_delete(&mut self, context: u32) {
-        match self.roots.iter().position(|root| root.id == context) {
-            Some(at) => drop(self.roots.swap_remove(at)),
-            None => {
-                if let Some((request, worker)) = self.take(context) {
-                    request.forget(worker);
-                }
-            }
+    /// Lets a root work, and forgets it when it has come to its end.
+    fn with_root(&mut self, id: u32, run: impl FnOnce(&mut Root<H>)) {
+        let Some(at) = self.roots.iter().position(|root| root.id == id) else { return };
+        run(&mut self.roots[at]);
+        if self.roots[at].end_if_due() {
+            self.roots.swap_remove(at);
         }
     }
 

@@ -32,7 +32,6 @@ fn close(vm: &mut Vm<&Fake>, context: u32) {
     vm.on_response_headers(context);
     vm.on_log(context);
     assert!(vm.on_done(context));
-    vm.on_delete(context);
 }
 
 fn pass(fake: &Fake, ms: u64) {
@@ -132,7 +131,6 @@ fn callbacks_in_any_order_and_for_anybody_do_nothing_bad() {
             vm.on_log(context);
             vm.on_request_headers(context);
             vm.on_done(context);
-            vm.on_delete(context);
             vm.on_configure(context, 1);
             vm.on_context_create(context, parent);
             vm.on_request_headers(context);
@@ -162,7 +160,6 @@ fn a_request_that_is_done_but_never_logged_has_a_span_too() {
     let mut vm = started(&fake);
     open(&mut vm, 10);
     assert!(vm.on_done(10));
-    vm.on_delete(10);
     assert_eq!(vm.roots[0].worker().unwrap().outbox.held_spans(), 1);
     assert_eq!(vm.roots[0].worker().unwrap().room.used(), 0);
 }
@@ -258,7 +255,6 @@ fn a_root_that_ends_sends_all_it_holds_and_then_says_so() {
     assert_eq!(fake.done.get(), 0);
     vm.on_http_call_response(ROOT, token, 0);
     assert_eq!((fake.done.get(), fake.metric("spans_accepted")), (1, 1));
-    vm.on_delete(ROOT);
     assert!(vm.roots.is_empty());
 }
 
@@ -295,10 +291,9 @@ fn two_configurations_in_one_vm_keep_apart() {
     let mut vm = started(&fake);
     vm.on_context_create(2, 0);
     vm.on_configure(2, 1);
-    request(&mut vm, 10);
     vm.on_context_create(11, 2);
     vm.on_request_headers(11);
-    vm.on_delete(ROOT);
+    assert!(vm.on_done(ROOT));
     vm.on_log(11);
     assert_eq!(vm.roots[0].worker().unwrap().outbox.held_spans(), 1);
     assert_eq!(vm.roots[0].id, 2);
