@@ -1,7 +1,8 @@
-//! Destinations that behave as told: accept, refuse, hang, be away; and a cheap service behind a proxy.
+//! Destinations and networks that behave as told: accept, refuse, hang, cut, be away; and a cheap service behind a proxy.
 
 mod grpc;
 pub mod origin;
+pub mod proxy;
 pub mod sink;
 pub mod wire;
 

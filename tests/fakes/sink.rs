@@ -50,6 +50,22 @@ pub struct Sink {
     running: Option<Running>,
 }
 
+/// Tells a sink how to behave, from elsewhere.
+#[derive(Clone)]
+pub struct Control(Arc<Store>);
+
+impl Control {
+    /// Behaves so from the next request on.
+    pub fn behave(&self, behaviour: Behaviour) {
+        *lock(&self.0.behaviour) = behaviour;
+    }
+
+    /// Takes out the spans stored since the last time.
+    pub fn take_spans(&self) -> Vec<WireSpan> {
+        std::mem::take(&mut *lock(&self.0.spans))
+    }
+}
+
 struct Running {
     stop: oneshot::Sender<()>,
     thread: JoinHandle<()>,
@@ -118,6 +134,16 @@ impl Sink {
     /// Behaves so from the next request on.
     pub fn behave(&self, behaviour: Behaviour) {
         *lock(&self.store.behaviour) = behaviour;
+    }
+
+    /// A handle by which another task says how it behaves.
+    pub fn control(&self) -> Control {
+        Control(self.store.clone())
+    }
+
+    /// Takes out the spans stored since the last time, so that a long run needs no room for all of them.
+    pub fn take_spans(&self) -> Vec<WireSpan> {
+        std::mem::take(&mut *lock(&self.store.spans))
     }
 
     /// Every span stored, repeats included, in order of arrival.

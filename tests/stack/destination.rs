@@ -44,6 +44,14 @@ impl Destination {
         }
     }
 
+    /// kill -9, or for the sink as one: its port refuses connections, and those that were there are cut.
+    pub fn kill(&mut self) {
+        match self {
+            Destination::Jaeger(jaeger) => jaeger.kill(),
+            Destination::Sink(sink) => sink.stop(),
+        }
+    }
+
     /// Starts it again, with what it held.
     pub async fn restart(&mut self) -> Result<()> {
         match self {

@@ -4,6 +4,7 @@ use super::process::Process;
 use super::wait::eventually;
 use super::{parts, ports};
 use anyhow::{Context, Result, ensure};
+use rustix::process::Signal;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
@@ -22,10 +23,20 @@ pub struct Kafka {
 impl Kafka {
     /// Formats a data directory below `directory`, starts a node and waits until it answers.
     pub async fn start(directory: &Path) -> Result<Kafka> {
+        let port = ports::free()?;
+        Kafka::start_at(directory, port, port).await
+    }
+
+    /// The same, and it tells its clients to come by another port, where something stands between.
+    pub async fn start_behind(directory: &Path, advertised: u16) -> Result<Kafka> {
+        Kafka::start_at(directory, ports::free()?, advertised).await
+    }
+
+    async fn start_at(directory: &Path, port: u16, advertised: u16) -> Result<Kafka> {
         let directory = directory.join("kafka");
         std::fs::create_dir_all(&directory)?;
-        let port = ports::free()?;
-        std::fs::write(directory.join("server.properties"), properties(&directory, port)?)?;
+        let properties = properties(&directory, port, advertised)?;
+        std::fs::write(directory.join("server.properties"), properties)?;
         let mut kafka = Kafka { directory, port, process: None };
         let format = kafka.tool("kafka.tools.StorageTool", &["format", "--cluster-id"])?;
         let mut format = format;
@@ -70,6 +81,11 @@ impl Kafka {
         self.process = None;
     }
 
+    /// Sends a signal; an error while it is away.
+    pub fn signal(&self, signal: Signal) -> Result<()> {
+        self.process.as_ref().context("Kafka does not run")?.signal(signal)
+    }
+
     /// `HOST:PORT` for clients.
     pub fn address(&self) -> String {
         format!("127.0.0.1:{}", self.port)
@@ -111,11 +127,12 @@ fn class_path() -> Result<OsString> {
     Ok(parts::kafka_libs()?.join("*").into_os_string())
 }
 
-fn properties(directory: &Path, port: u16) -> Result<String> {
+fn properties(directory: &Path, port: u16, advertised: u16) -> Result<String> {
     let template = include_str!("../parts/kafka/server.properties");
     Ok(template
         .replace("@DATA@", &directory.join("data").display().to_string())
         .replace("@CONTROLLER_PORT@", &ports::free()?.to_string())
+        .replace("@ADVERTISED_PORT@", &advertised.to_string())
         .replace("@PORT@", &port.to_string()))
 }
 

@@ -26,6 +26,22 @@ impl Metrics {
         of_this_name.map(|(_, value)| value).sum()
     }
 
+    /// The sum over the series of this name that have this label, written `name="value"`.
+    pub fn sum_where(&self, name: &str, label: &str) -> f64 {
+        let wanted = |series: &str| {
+            series.split_once('{').is_some_and(|(own, labels)| {
+                let mut labels = labels.trim_end_matches('}').split(',');
+                own == name && labels.any(|own| own == label)
+            })
+        };
+        self.0.iter().filter(|(series, _)| wanted(series)).map(|(_, value)| value).sum()
+    }
+
+    /// How many series of this name there are.
+    pub fn series(&self, name: &str) -> usize {
+        self.0.keys().filter(|series| series.split('{').next() == Some(name)).count()
+    }
+
     /// The sum as a whole number.
     pub fn count(&self, name: &str) -> u64 {
         self.sum(name) as u64

@@ -113,6 +113,16 @@ impl Spanferry {
         eventually(&what, READY, probe).await.with_context(|| self.process.tail())
     }
 
+    /// Its name, which its log file has too.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        self.process.id()
+    }
+
     /// Where OTLP/HTTP comes in.
     pub fn http(&self) -> Result<SocketAddr> {
         self.address("http")

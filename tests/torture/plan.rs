@@ -1,0 +1,48 @@
+//! What is to be done: how many kills, how long at most, from which seed, with which destination.
+
+use clap::{Parser, ValueEnum};
+use std::time::Duration;
+
+/// `make torture`.
+#[derive(Clone, Debug, Parser)]
+pub struct Plan {
+    /// kill -9 of bridges and of forwarders until the storm ends, each.
+    #[arg(long, default_value_t = 100)]
+    pub cycles: u64,
+    /// The storm ends after so many minutes, however many kills there were.
+    #[arg(long, default_value_t = 30)]
+    pub minutes: u64,
+    /// Where the faults come from; a random one when not given.
+    #[arg(long, default_value_t = rand::random::<u32>().into())]
+    pub seed: u64,
+    /// Where the spans end.
+    #[arg(long, value_enum, default_value_t = End::Sink)]
+    pub destination: End,
+    /// Who sends at a time; every third does as an SDK does, the others as filters do.
+    #[arg(long, default_value_t = 12)]
+    pub senders: u64,
+    /// A sender's pause between two batches, ms.
+    #[arg(long, default_value_t = 60)]
+    pub pause_ms: u64,
+}
+
+/// Where the spans end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum End {
+    /// A destination in this process: it remembers each span, and its bytes are compared.
+    Sink,
+    /// Real Jaeger with its storage on disk, asked through its query API.
+    Jaeger,
+}
+
+impl Plan {
+    /// A plan of so many kills, as long as it takes up to a limit.
+    pub fn of(cycles: u64, minutes: u64, seed: u64) -> Plan {
+        Plan { cycles, minutes, seed, destination: End::Sink, senders: 12, pause_ms: 60 }
+    }
+
+    /// How long the storm lasts at most.
+    pub fn limit(&self) -> Duration {
+        Duration::from_secs(self.minutes * 60)
+    }
+}
