@@ -1,4 +1,4 @@
-//! Everything that runs: two bridges, two forwarders, Kafka and a destination, with a network between them that can fail.
+//! Everything that runs: two bridges with a spool, two forwarders, Kafka and a destination, with a network between them that can fail.
 
 use super::numbered::Numbered;
 use super::plan::{End, Plan};
@@ -82,8 +82,10 @@ impl Stage {
 
     async fn start_bridge(&mut self, place: usize) -> Result<()> {
         let log = format!("kafka://{}/torture", self.kafka_network.address());
+        let spool = self.directory.join(format!("spool-{place}")).display().to_string();
         let arguments = [
-            &["bridge", "--log", &log, "--ack-timeout", "3s", "--drain-timeout", "3s"],
+            &["bridge", "--log", &log, "--spool", &spool][..],
+            &["--ack-timeout", "3s", "--drain-timeout", "3s"],
             &["--listen-http", FREE, "--listen-grpc", FREE, "--admin", FREE][..],
         ];
         let name = format!("bridge-{place}");

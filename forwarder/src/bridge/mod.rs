@@ -22,4 +22,4 @@ pub use serve::{BridgeError, Listeners, run};
 pub use settings::Settings;
 pub use spool::{Spool, SpoolMetrics, SpoolSettings};
 #[cfg(test)]
-pub(crate) use {intake::Intake, receive::router};
+pub(crate) use {intake::Intake, receive::router, spool::pump};

@@ -15,5 +15,6 @@ mod member;
 mod numbered;
 mod process;
 mod sender;
+mod spool;
 mod tests;
 mod world;

@@ -4,7 +4,8 @@ use super::chance::Chance;
 use super::cluster::Cluster;
 use super::destination::Destination;
 use super::link::{Link, Topic};
-use crate::bridge::{self, Intake, router};
+use super::spool::SpoolDisk;
+use crate::bridge::{self, Intake, Spool, pump, router};
 use crate::forward::{self, ForwardError};
 use axum::Router;
 use axum::body::Body;
@@ -57,19 +58,50 @@ impl Slices {
 pub struct Bridge {
     pub slices: Slices,
     router: Router,
+    spool: Option<Arc<Spool>>,
+    metrics: Arc<bridge::Metrics>,
 }
 
 impl Bridge {
-    pub fn start(cluster: &Arc<Cluster>, chance: &Chance) -> Self {
+    pub fn start(cluster: &Arc<Cluster>, disk: Option<&SpoolDisk>, chance: &Chance) -> Self {
         let slices = Slices::new();
-        let _within = slices.0.enter();
+        let within = slices.0.enter();
         let log = Link::start(Topic::Traces, cluster, chance);
         let letters = Link::start(Topic::DeadLetters, cluster, chance);
         let metrics = Arc::new(bridge::Metrics::register(&mut Registry::default()));
+        let spool = disk.map(|disk| disk.open(log.clone(), letters.clone(), metrics.clone()));
+        if let Some(spool) = &spool {
+            slices.0.spawn(pump(spool.clone(), CancellationToken::new()));
+        }
         let settings = bridge::Settings::default();
-        let router = router(Arc::new(Intake::new(log, letters, settings, metrics, None)));
-        drop(_within);
-        Self { slices, router }
+        let intake = Intake::new(log, letters, settings, metrics.clone(), spool.clone());
+        let router = router(Arc::new(intake));
+        drop(within);
+        Self { slices, router, spool, metrics }
+    }
+
+    /// Runs for a while. Its disk is a real thread's, so it is waited for: on the bridge's clock it takes no time.
+    pub fn run(&self, chance: &Chance) {
+        self.slices.run(chance);
+        while self.spool.as_ref().is_some_and(|spool| spool.is_writing()) {
+            std::thread::sleep(Duration::from_micros(20));
+        }
+    }
+
+    /// Batches that it took to its disk.
+    pub fn spooled_records(&self) -> u64 {
+        self.metrics.spool.spooled_records.get()
+    }
+
+    /// Whether nothing waits on its disk.
+    pub fn is_drained(&self) -> bool {
+        self.metrics.spool.waiting_records.get() == 0
+    }
+
+    /// Spans and bytes that its disk does not have any more.
+    pub fn lost_on_disk(&self) -> u64 {
+        let spool = &self.metrics.spool;
+        spool.lost_spans.get() + spool.set_aside_spans.get() + spool.set_aside_bytes.get()
     }
 
     /// Hands a request in; the status comes when it is answered, and an error when the process is gone.
@@ -96,7 +128,7 @@ pub struct Forwarder {
 impl Forwarder {
     pub fn start(cluster: &Arc<Cluster>, to: &Arc<Destination>, chance: &Chance) -> Self {
         let slices = Slices::new();
-        let _within = slices.0.enter();
+        let within = slices.0.enter();
         let log = Link::start(Topic::Traces, cluster, chance);
         let letters = Link::start(Topic::DeadLetters, cluster, chance);
         let metrics = Arc::new(forward::Metrics::register(&mut Registry::default()));
@@ -104,7 +136,7 @@ impl Forwarder {
         let forwarding =
             forward::run(log, letters, to.clone(), settings(), metrics.clone(), stop.clone());
         let running = slices.0.spawn(forwarding);
-        drop(_within);
+        drop(within);
         Self { slices, stop, running, metrics, member }
     }
 

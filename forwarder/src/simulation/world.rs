@@ -5,6 +5,7 @@ use super::cluster::Cluster;
 use super::destination::{Destination, Mood};
 use super::process::{Bridge, Forwarder};
 use super::sender::Sender;
+use super::spool::SpoolDisk;
 use std::collections::HashSet;
 use std::ops::AddAssign;
 use std::sync::Arc;
@@ -24,6 +25,7 @@ pub struct Tally {
     pub clock_jumps: u64,
     pub cluster_outages: u64,
     pub destination_outages: u64,
+    pub spooled: u64,
     pub accepted: u64,
     pub delivered: u64,
     pub dead_lettered: u64,
@@ -40,6 +42,7 @@ impl AddAssign for Tally {
         self.clock_jumps += other.clock_jumps;
         self.cluster_outages += other.cluster_outages;
         self.destination_outages += other.destination_outages;
+        self.spooled += other.spooled;
         self.accepted += other.accepted;
         self.delivered += other.delivered;
         self.dead_lettered += other.dead_lettered;
@@ -53,6 +56,8 @@ pub struct World {
     chance: Chance,
     cluster: Arc<Cluster>,
     destination: Arc<Destination>,
+    /// The bridges' disks, if they have some.
+    disks: Vec<Option<SpoolDisk>>,
     bridges: Vec<Bridge>,
     forwarders: Vec<Forwarder>,
     senders: Vec<Sender>,
@@ -66,7 +71,7 @@ pub struct World {
 
 impl World {
     /// Runs a world of this seed until so many of its processes were crashed, then lets it settle. The error says what
-    /// does not hold.
+    /// does not hold. The bridges have a spool when the seed is even.
     pub fn run(seed: u64, crashes: u64) -> Result<Tally, String> {
         Self::of(seed).end_after(crashes)
     }
@@ -96,8 +101,11 @@ impl World {
         let chance = Chance::of(seed);
         let destination = Destination::new(chance.clone());
         let cluster = Cluster::new(destination.clone());
+        let has_spool = seed.is_multiple_of(2);
+        let disks: Vec<_> = (0..2).map(|_| has_spool.then(|| SpoolDisk::new(&chance))).collect();
         Self {
-            bridges: (0..2).map(|_| Bridge::start(&cluster, &chance)).collect(),
+            bridges: disks.iter().map(|d| Bridge::start(&cluster, d.as_ref(), &chance)).collect(),
+            disks,
             forwarders: (0..2).map(|_| Forwarder::start(&cluster, &destination, &chance)).collect(),
             senders: (1..=SENDERS).map(Sender::new).collect(),
             chance,
@@ -115,12 +123,16 @@ impl World {
         let process = self.chance.index(4);
         self.stopped.iter_mut().for_each(|steps| *steps = steps.saturating_sub(1));
         if self.stopped[process] == 0 {
-            let slices = self.slices(process);
-            slices.run(&self.chance);
+            match process {
+                0 | 1 => self.bridges[process].run(&self.chance),
+                _ => self.forwarders[process - 2].slices.run(&self.chance),
+            }
         }
         for sender in &mut self.senders {
             let accepted = sender.step(&self.bridges, &self.chance, is_stormy);
+            // What is on a bridge's disk shows at the end.
             if let Some(numbers) = accepted
+                && self.disks[0].is_none()
                 && !self.cluster.holds(numbers.clone())
             {
                 self.faults.push(format!("spans {numbers:?} were accepted and are not stored"));
@@ -188,12 +200,31 @@ impl World {
         self.stopped[process] = self.chance.below(4);
         if process < 2 {
             self.tally.bridge_crashes += 1;
-            self.bridges[process] = Bridge::start(&self.cluster, &self.chance);
-            return;
+            return self.crash_bridge(process);
         }
         self.tally.forwarder_crashes += 1;
         self.put_out(process - 2);
         self.start_forwarder(process - 2);
+    }
+
+    /// The power goes before the runtime: nothing that it does in its last moment reaches the disk.
+    fn crash_bridge(&mut self, place: usize) {
+        self.account_bridge(place);
+        let disk = self.disks[place].as_ref();
+        disk.iter().for_each(|disk| disk.platter.go_off());
+        // A bridge without a disk stands in its place until the old one is gone, which holds the lock.
+        self.bridges[place] = Bridge::start(&self.cluster, None, &self.chance);
+        disk.iter().for_each(|disk| disk.platter.turn_on_again());
+        self.bridges[place] = Bridge::start(&self.cluster, disk, &self.chance);
+    }
+
+    /// What a bridge counted, before it goes.
+    fn account_bridge(&mut self, place: usize) {
+        self.tally.spooled += self.bridges[place].spooled_records();
+        let lost = self.bridges[place].lost_on_disk();
+        if lost > 0 {
+            self.faults.push(format!("a bridge says that its disk lost {lost}"));
+        }
     }
 
     fn put_out(&self, forwarder: usize) {
@@ -239,7 +270,9 @@ impl World {
         for _ in 0..SETTLE {
             self.step(false);
             self.look();
-            if self.senders.iter().all(Sender::is_idle) && self.cluster.is_drained() {
+            let is_sent = self.senders.iter().all(Sender::is_idle)
+                && self.bridges.iter().all(Bridge::is_drained);
+            if is_sent && self.cluster.is_drained() {
                 return;
             }
         }
@@ -248,6 +281,7 @@ impl World {
 
     fn ask(&mut self) {
         (0..self.forwarders.len()).for_each(|place| self.account(place));
+        (0..self.bridges.len()).for_each(|place| self.account_bridge(place));
         let taken = self.destination.taken();
         let accepted: HashSet<u64> =
             self.senders.iter().flat_map(|sender| sender.accepted.iter().copied()).collect();

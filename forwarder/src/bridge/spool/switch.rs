@@ -91,6 +91,25 @@ impl Spool {
         Ok(Self::with(disk, settings, log, dead_letters, metrics))
     }
 
+    /// As `open`, with time and disk in the hands of a test.
+    #[cfg(test)]
+    pub(crate) fn open_in_hands(
+        settings: &SpoolSettings,
+        hands: &crate::log::embedded::faults::Hands,
+        log: Arc<dyn Log>,
+        dead_letters: Arc<dyn Log>,
+        metrics: Arc<Metrics>,
+    ) -> Result<Arc<Self>, LogError> {
+        let disk = Disk::open_in_hands(settings, metrics.spool.clone(), hands)?;
+        Ok(Self::with(disk, settings, log, dead_letters, metrics))
+    }
+
+    /// Whether entries were taken that are not fsynced yet.
+    #[cfg(test)]
+    pub fn is_writing(&self) -> bool {
+        self.disk.is_writing()
+    }
+
     pub(super) fn with(
         disk: Disk,
         settings: &SpoolSettings,

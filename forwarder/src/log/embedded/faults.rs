@@ -1,6 +1,7 @@
 //! A disk that fails on command, under the database, for tests.
 
 use super::directory::Surroundings;
+use super::platter::Platter;
 use super::store::builder;
 use redb::backends::FileBackend;
 use redb::{BackendError, StorageBackend};
@@ -26,9 +27,16 @@ pub(crate) enum Disk {
 pub(crate) struct Hands {
     disk: Arc<AtomicU8>,
     now_ms: Arc<AtomicI64>,
+    /// A disk in memory, instead of the file.
+    platter: Option<Platter>,
 }
 
 impl Hands {
+    /// Hands that hold a disk in memory, whose power may go.
+    pub fn on(platter: &Platter) -> Self {
+        Self { platter: Some(platter.clone()), ..Self::default() }
+    }
+
     pub fn disk(&self, disk: Disk) {
         self.disk.store(disk as u8, SeqCst);
     }
@@ -43,8 +51,12 @@ impl Hands {
 
     pub(super) fn surroundings(&self) -> Surroundings {
         let (disk, now_ms) = (self.disk.clone(), self.now_ms.clone());
+        let clock = Arc::new(move || now_ms.load(SeqCst));
+        if let Some(platter) = &self.platter {
+            return Surroundings { clock, ..platter.surroundings() };
+        }
         Surroundings {
-            clock: Arc::new(move || now_ms.load(SeqCst)),
+            clock,
             open_database: Box::new(move |path| {
                 let mut options = File::options();
                 let file = options.read(true).write(true).create(true).truncate(false);

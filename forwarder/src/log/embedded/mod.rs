@@ -23,7 +23,7 @@ pub(crate) mod faults;
 #[cfg(test)]
 mod model;
 #[cfg(test)]
-mod platter;
+pub(crate) mod platter;
 #[cfg(test)]
 mod speed;
 #[cfg(test)]

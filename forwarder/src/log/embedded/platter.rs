@@ -14,7 +14,7 @@ const SECTOR: usize = 512;
 
 /// A disk that a test holds in its hands. What a process sees of it ends with a crash.
 #[derive(Debug, Clone)]
-pub(super) struct Platter(Arc<Mutex<State>>);
+pub(crate) struct Platter(Arc<Mutex<State>>);
 
 #[derive(Debug)]
 struct State {
@@ -61,6 +61,11 @@ impl Platter {
         (state.left, state.fails_one_in) = (Some(left), fails_one_in);
     }
 
+    /// The power goes now.
+    pub fn go_off(&self) {
+        self.lock().is_off = true;
+    }
+
     /// Whether the power went.
     pub fn is_off(&self) -> bool {
         self.lock().is_off
@@ -88,7 +93,7 @@ impl Platter {
     }
 
     /// For a log on this disk.
-    pub fn surroundings(&self) -> Surroundings {
+    pub(super) fn surroundings(&self) -> Surroundings {
         let platter = self.clone();
         Surroundings {
             open_database: Box::new(move |_| builder().create_with_backend(platter.clone())),
