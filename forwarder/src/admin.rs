@@ -27,7 +27,7 @@ pub trait Ready: Send + Sync {
     /// `Err` says what is missing, in a line.
     async fn ready(&self) -> Result<(), String>;
 
-    /// What somebody should know of a part that is ready all the same, in a line.
+    /// What somebody should know of a part that is ready all the same, a line each.
     fn note(&self) -> Option<String> {
         None
     }

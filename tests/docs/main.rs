@@ -108,6 +108,7 @@ fn every_metric_that_a_page_names_is_registered() {
     let _bridge = spanferry::bridge::Metrics::register(&mut registry);
     let forwarder = spanferry::forward::Metrics::register(&mut registry);
     forwarder.set_lag(0, 0);
+    forwarder.set_headroom("traces", 0);
     forwarder.ledger.show(0, &spanferry::ledger::Totals::default());
     let mut exposed = String::new();
     prometheus_client::encoding::text::encode(&mut exposed, &registry).unwrap();

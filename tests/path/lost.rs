@@ -51,6 +51,12 @@ async fn what_is_taken_out_of_the_topic_is_reported_as_lost(ground: &Ground) -> 
     let records = count(&metrics, "spanferry_lost_records_total");
     ensure!(records == 4, "{records} of 4 records are reported as lost");
     ensure!(count(&metrics, "spanferry_overrun_records_total") == 4, "the overrun is counted");
+    ensure!(count(&metrics, "spanferry_retention_headroom_seconds") > 0, "and there is room again");
+    let (status, said) = http::get(&format!("http://{}/readyz", forward.admin()?)).await?;
+    let said = String::from_utf8_lossy(&said).into_owned();
+    let overrun = "retention overrun: 4 records of partition 0 (about 12 spans)";
+    ensure!(status.is_success() && said.contains(overrun), "{status}: {said}");
+    ensure!(said.contains("lost: 12 spans"), "{said}");
     Ok(())
 }
 

@@ -159,6 +159,10 @@ pub struct SendArgs {
     /// Where records go that the destination will never take; without it, the topic's name with .dlq behind it.
     #[arg(long, env = "SPANFERRY_DEAD_LETTER_TOPIC", value_name = "NAME")]
     pub dead_letter_topic: Option<String>,
+    /// Warn when the oldest record that waits has less than this share of the topic's retention left, in percent.
+    #[arg(long, env = "SPANFERRY_HEADROOM_WARNING", default_value_t = 20, value_name = "PERCENT",
+          value_parser = clap::value_parser!(u8).range(0..=100))]
+    pub headroom_warning: u8,
     /// Requests to the destination at a time.
     #[arg(long, env = "SPANFERRY_REQUESTS_IN_FLIGHT", default_value_t = 8, value_name = "N",
           value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..=1024))]

@@ -13,6 +13,10 @@ const REPORT: Duration = Duration::from_secs(60);
 pub struct Peer {
     /// Safe in its spool, and not in the log yet.
     pub in_spool: u64,
+    /// Kept beside its spool, since they could not be read or written: as dead letters are.
+    pub set_aside: u64,
+    /// Gone from its spool.
+    pub lost_in_spool: u64,
     /// In requests to the destination.
     pub in_flight: u64,
     /// What filters told it that they dropped.
@@ -27,7 +31,9 @@ impl Peer {
             return Err(refused(address, "/metrics", status, &text));
         }
         Ok(Self {
-            in_spool: number(&text, "spanferry_spool_spans"),
+            in_spool: number(&text, "spanferry_spool_queue_size_spans"),
+            set_aside: number(&text, "spanferry_spool_set_aside_spans_total"),
+            lost_in_spool: number(&text, "spanferry_spool_lost_spans_total"),
             in_flight: number(&text, "spanferry_in_flight_spans"),
             dropped_by_filter: number(&text, "spanferry_filter_dropped_spans_total"),
         })

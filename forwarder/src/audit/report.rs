@@ -143,8 +143,10 @@ impl Report {
     /// Holds the report against what others say. To be called once.
     pub fn hold_against(&mut self, claims: &Claims) {
         for peer in &claims.peers {
-            self.all.accepted += peer.in_spool;
+            self.all.accepted += peer.in_spool + peer.set_aside + peer.lost_in_spool;
             self.all.in_spool += peer.in_spool;
+            self.all.dead_lettered += peer.set_aside;
+            self.all.lost += peer.lost_in_spool;
             let in_flight = peer.in_flight.min(self.all.in_log);
             self.all.in_flight += in_flight;
             self.all.in_log -= in_flight;

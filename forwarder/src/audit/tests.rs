@@ -144,11 +144,20 @@ async fn a_loss_that_is_known_is_no_failure_and_one_more_is() {
 async fn what_only_running_roles_know_is_put_in() {
     let rig = Rig::with(written(1..=3)).await;
     let mut report = rig.report().await;
-    let peer = Peer { in_spool: 10, in_flight: 4, dropped_by_filter: 1 };
+    let peer = Peer { in_spool: 10, in_flight: 4, ..Peer::default() };
     report.hold_against(&Claims { peers: vec![peer], ..Claims::default() });
     let Row { accepted, in_spool, in_log, in_flight, .. } = report.all;
     assert_eq!((accepted, in_spool, in_log, in_flight), (16, 10, 2, 4));
     assert!(report.holds);
+}
+
+#[tokio::test]
+async fn what_is_gone_from_a_spool_is_lost_by_number() {
+    let mut report = Rig::with(written(1..=3)).await.report().await;
+    let peer = Peer { in_spool: 5, set_aside: 1, lost_in_spool: 4, ..Peer::default() };
+    report.hold_against(&Claims { peers: vec![peer], ..Claims::default() });
+    assert_eq!((report.all.accepted, report.all.lost, report.all.dead_lettered), (16, 4, 1));
+    assert_eq!((report.holds, &report.faults[..]), (false, &["4 spans are lost".to_owned()][..]));
 }
 
 #[tokio::test]

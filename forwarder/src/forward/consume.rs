@@ -5,7 +5,8 @@ use super::deliver::{Deliverer, Item, Origin};
 use super::export::Export;
 use super::format;
 use super::gate::Gate;
-use super::metrics::{As, Metrics};
+use super::headroom::Headroom;
+use super::metrics::{As, Metrics, now_ms};
 use super::partition::{Arrival, Fresh, Partition};
 use super::settings::Settings;
 use super::window::Window;
@@ -51,6 +52,8 @@ pub async fn run(
         metrics: metrics.clone(),
     });
     let consumer = Consumer {
+        headroom: Headroom::new(settings.headroom_warning),
+        log,
         reader,
         deliverer,
         settings,
@@ -76,6 +79,8 @@ struct Done {
 }
 
 struct Consumer {
+    log: Arc<dyn Log>,
+    headroom: Headroom,
     reader: Box<dyn Reader>,
     deliverer: Arc<Deliverer>,
     settings: Settings,
@@ -118,13 +123,13 @@ impl Consumer {
         self.metrics.rebalances.inc();
         let Assignment { partition, committed, log_start, .. } = *assignment;
         tracing::info!(partition, ?committed, "assigned");
+        let state = Partition::new(self.epoch, assignment);
+        self.partitions.insert(partition, state);
         if let (Some(committed), Some(start)) = (committed, log_start)
             && start > committed
         {
-            self.overrun(partition, start, (start - committed) as u64);
+            self.overrun(partition, start, start.abs_diff(committed));
         }
-        let state = Partition::new(self.epoch, assignment);
-        self.partitions.insert(partition, state);
     }
 
     fn read(&mut self, stored: StoredRecord) {
@@ -158,13 +163,17 @@ impl Consumer {
         }
     }
 
-    fn overrun(&self, partition: u32, start: i64, missing: u64) {
-        self.metrics.overrun_records.inc_by(missing);
+    fn overrun(&self, partition: u32, start: i64, records: u64) {
+        let estimate = |state: &Partition| state.estimate(records);
+        let spans = self.partitions.get(&partition).map_or(records, estimate);
+        self.metrics.overrun_records.inc_by(records);
+        self.metrics.trouble.overrun(partition, records, spans);
         tracing::error!(
             partition,
-            first = start - missing as i64,
+            first = start - records as i64,
             start,
-            missing,
+            records,
+            estimated_spans = spans,
             "retention overrun: the log dropped what was not forwarded"
         );
     }
@@ -180,6 +189,7 @@ impl Consumer {
         );
         self.metrics.lost_records.inc_by(records);
         self.metrics.lost_spans.inc_by(spans);
+        self.metrics.trouble.lost(spans);
     }
 
     /// Gives batches to the requests that are free.
@@ -318,6 +328,11 @@ impl Consumer {
         }
         let windows = self.partitions.values().map(|state| &state.window);
         let oldest = windows.clone().filter_map(Window::oldest_ms).min();
+        if let Some(retention) = self.log.retention() {
+            let room = self.headroom.look(retention, oldest, now_ms());
+            self.metrics.set_headroom(self.log.topic(), room.seconds);
+            self.metrics.trouble.low(room.low);
+        }
         self.metrics.oldest_ms.store(oldest.unwrap_or(0), Ordering::Relaxed);
         self.metrics.window_records.set(windows.map(Window::len).sum::<usize>() as i64);
     }

@@ -67,8 +67,16 @@ impl DeadLetters {
                     "a dead letter cannot be written: its partition waits"
                 );
             }
+            if failures == 0 {
+                self.metrics.dead_letters_waiting.inc();
+            }
+            self.metrics.trouble.blocked(partition, Some(&error));
             failures += 1;
             tokio::time::sleep(PAUSE).await;
+        }
+        if failures > 0 {
+            self.metrics.dead_letters_waiting.dec();
+            self.metrics.trouble.blocked(partition, None);
         }
         let fault = fault.word();
         tracing::warn!(partition, offset, fault, reason, topic = self.log.topic(), "dead-lettered");

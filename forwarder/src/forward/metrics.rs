@@ -3,6 +3,7 @@
 use super::dead_letter::Fault;
 use super::format::Format;
 use super::ledger_metrics::LedgerMetrics;
+use super::trouble::Trouble;
 use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -24,6 +25,13 @@ pub struct OfPartition {
 pub struct Because {
     /// One of a few words.
     pub reason: &'static str,
+}
+
+/// Which topic.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct OfTopic {
+    /// Its name.
+    pub topic: String,
 }
 
 /// How a record was written.
@@ -70,6 +78,10 @@ pub struct Metrics {
     pub suppressed_spans: Counter,
     /// The accounts of the partitions that are ours.
     pub ledger: LedgerMetrics,
+    /// What `/readyz` says beside that.
+    pub trouble: Trouble,
+    pub dead_letters_waiting: Gauge,
+    headroom_seconds: Family<OfTopic, Gauge>,
     pub destination_up: Gauge,
     oldest_age_seconds: Gauge,
     since_delivery_seconds: Gauge,
@@ -173,6 +185,16 @@ impl Metrics {
             own.overrun_records.clone(),
         );
         registry.register(
+            "dead_letters_waiting",
+            "Records whose dead letter cannot be written: their partitions wait",
+            own.dead_letters_waiting.clone(),
+        );
+        registry.register(
+            "retention_headroom_seconds",
+            "Until the log may drop the oldest record that waits; all of the retention if none waits",
+            own.headroom_seconds.clone(),
+        );
+        registry.register(
             "destination_up",
             "1 while the destination answers",
             own.destination_up.clone(),
@@ -198,6 +220,11 @@ impl Metrics {
     /// Shows a partition no more: it is another forwarder's.
     pub fn forget_lag(&self, partition: u32) {
         self.lag.remove(&OfPartition { partition });
+    }
+
+    /// Shows how long the oldest record that waits will still be there.
+    pub fn set_headroom(&self, topic: &str, seconds: i64) {
+        self.headroom_seconds.get_or_create(&OfTopic { topic: topic.into() }).set(seconds);
     }
 
     /// Brings the ages up to now.
@@ -239,6 +266,6 @@ impl Metrics {
 }
 
 /// ms since 1970.
-fn now_ms() -> i64 {
+pub fn now_ms() -> i64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as i64)
 }

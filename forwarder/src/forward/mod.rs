@@ -10,6 +10,7 @@ mod destination;
 mod export;
 mod format;
 mod gate;
+mod headroom;
 mod ledger_metrics;
 pub mod letter_headers;
 mod metrics;
@@ -18,6 +19,7 @@ mod repeats;
 mod settings;
 #[cfg(test)]
 mod tests;
+mod trouble;
 mod window;
 
 pub use consume::{ForwardError, run};

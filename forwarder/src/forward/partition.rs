@@ -156,6 +156,11 @@ impl Partition {
         self.is_behind = true;
     }
 
+    /// The spans in so many records that were never read, by the mean of those that were.
+    pub fn estimate(&self, records: u64) -> u64 {
+        self.account.estimate(records)
+    }
+
     /// The account's numbers, as of the offset that is committed next.
     pub fn totals(&self) -> &Totals {
         &self.account.totals

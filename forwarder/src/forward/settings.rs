@@ -23,6 +23,8 @@ pub struct Settings {
     pub commit_interval: Duration,
     /// How long requests in flight may take when partitions are revoked.
     pub revoke_timeout: Duration,
+    /// Below so much of the log's retention, in percent, there is a warning.
+    pub headroom_warning: u8,
     /// How long requests in flight may take at the end.
     pub drain_timeout: Duration,
 }
@@ -39,6 +41,7 @@ impl Default for Settings {
             backoff_max: Duration::from_secs(30),
             commit_interval: Duration::from_millis(50),
             revoke_timeout: Duration::from_secs(5),
+            headroom_warning: 20,
             drain_timeout: Duration::from_secs(10),
         }
     }

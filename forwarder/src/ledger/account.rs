@@ -70,12 +70,17 @@ impl Account {
     /// The log dropped so many records before they were read. How many spans were in them is estimated, until the
     /// writers' totals say it.
     pub fn overrun(&mut self, records: u64) {
+        let spans = self.estimate(records);
         let totals = &mut self.totals;
-        let known = totals.accepted.saturating_sub(totals.overrun);
-        let spans = records.saturating_mul(known).checked_div(totals.records).unwrap_or(records);
         totals.overrun_records += records;
         totals.overrun += spans;
         totals.accepted += spans;
+    }
+
+    /// The spans in so many records, by the mean of those before.
+    pub fn estimate(&self, records: u64) -> u64 {
+        let known = self.totals.accepted.saturating_sub(self.totals.overrun);
+        records.saturating_mul(known).checked_div(self.totals.records).unwrap_or(records)
     }
 
     /// The writers' totals say exactly what an overrun had estimated, or tell of another loss.

@@ -2,8 +2,8 @@
 
 use super::RoleError;
 use super::open::{
-    LogReachable, Logs, OwnLedger, announce, bridge_settings, destination, forward_settings,
-    listen, logs, serve_admin,
+    Both, Forwarding, LogReachable, Logs, OwnLedger, announce, bridge_settings, destination,
+    forward_settings, listen, logs, serve_admin,
 };
 use crate::admin::Admin;
 use crate::args::AllInOneArgs;
@@ -109,7 +109,7 @@ fn metrics_and_admin(
         let done = counted_out.sent_spans() + counted_out.suppressed_spans() + dead_lettered;
         waiting.set(counted_in.accepted_spans().saturating_sub(done) as i64);
     };
-    let ready = Arc::new(LogReachable(audit.log.clone()));
+    let ready = Arc::new(Both(LogReachable(audit.log.clone()), Forwarding(sent.clone())));
     let (counted_in, counted_out) = (received.clone(), sent.clone());
     let own = move || Peer {
         in_flight: counted_out.in_flight_spans(),

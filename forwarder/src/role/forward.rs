@@ -2,9 +2,9 @@
 
 use super::RoleError;
 use super::open::{
-    Logs, OwnLedger, announce, destination, forward_settings, listen, logs, serve_admin,
+    Forwarding, Logs, OwnLedger, announce, destination, forward_settings, listen, logs, serve_admin,
 };
-use crate::admin::{Admin, AlwaysReady};
+use crate::admin::Admin;
 use crate::args::ForwardArgs;
 use crate::audit::{Audit, Peer};
 use crate::forward::{Metrics, run};
@@ -37,7 +37,7 @@ pub async fn forward(args: ForwardArgs) -> Result<(), RoleError> {
     };
     let shown = Admin {
         registry: Arc::new(registry),
-        ready: Arc::new(AlwaysReady),
+        ready: Arc::new(Forwarding(metrics.clone())),
         refresh: Arc::new(move || refreshed.refresh()),
         ledger: Some(Arc::new(ledger)),
     };

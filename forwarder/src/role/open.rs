@@ -84,6 +84,35 @@ impl Ready for LogReachable {
     }
 }
 
+/// Ready as soon as it runs, since a restart would not help a forwarder whose destination is away; with its troubles.
+pub struct Forwarding(pub Arc<forward::Metrics>);
+
+#[async_trait]
+impl Ready for Forwarding {
+    async fn ready(&self) -> Result<(), String> {
+        Ok(())
+    }
+
+    fn note(&self) -> Option<String> {
+        let lines = self.0.trouble.lines();
+        (!lines.is_empty()).then(|| lines.join("\n"))
+    }
+}
+
+/// Both in one process.
+pub struct Both(pub LogReachable, pub Forwarding);
+
+#[async_trait]
+impl Ready for Both {
+    async fn ready(&self) -> Result<(), String> {
+        self.0.ready().await
+    }
+
+    fn note(&self) -> Option<String> {
+        self.1.note()
+    }
+}
+
 /// The ledger as a process knows it that reads the log itself.
 pub struct OwnLedger {
     /// The log and the group.
@@ -124,6 +153,7 @@ pub fn bridge_settings(
 pub fn forward_settings(args: &SendArgs, process: &crate::args::ProcessArgs) -> forward::Settings {
     forward::Settings {
         group: args.group.clone(),
+        headroom_warning: args.headroom_warning,
         requests_in_flight: args.requests_in_flight,
         max_request_bytes: args.send_request_bytes,
         backoff_min: args.backoff_min,
