@@ -8,7 +8,7 @@ use super::topic::Topic;
 use crate::log::{Commit, LogError, Scan, Standing, StoredRecord, Stretch};
 use async_trait::async_trait;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,8 +16,9 @@ use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
 
-/// How long one question may take.
+/// How long one question may take, and how long it is asked again: a coordinator that is being chosen is none yet.
 const ASK: Duration = Duration::from_secs(5);
+const ASK_AGAIN: Duration = Duration::from_secs(10);
 /// How long a scan waits for a record that is there.
 const PATIENCE: Duration = Duration::from_secs(30);
 const POLL: Duration = Duration::from_millis(100);
@@ -39,11 +40,13 @@ pub(super) async fn standing(
         let consumer: BaseConsumer = config.create().map_err(|error| refused(&error))?;
         let mut list = TopicPartitionList::with_capacity(partitions as usize);
         list.add_partition_range(&question.topic, 0, partitions as i32 - 1);
-        let list = consumer.committed_offsets(list, ASK).map_err(|e| question.unavailable(&e))?;
-        let committed = native::committed(&list).map_err(|e| question.unavailable(&e))?;
+        let committed = question.until_answered(|| {
+            let list = consumer.committed_offsets(list.clone(), ASK)?;
+            native::committed(&list).map_err(KafkaError::OffsetFetch)
+        })?;
         let ends = |found: native::Committed| {
-            let ends = consumer.fetch_watermarks(&question.topic, found.partition, ASK);
-            let (start, end) = ends.map_err(|error| question.unavailable(&error))?;
+            let ends = || consumer.fetch_watermarks(&question.topic, found.partition, ASK);
+            let (start, end) = question.until_answered(ends)?;
             Ok(Standing {
                 partition: found.partition as u32,
                 committed: found.offset,
@@ -69,7 +72,7 @@ pub(super) async fn store(
     blocking(question, move |question| {
         let consumer: BaseConsumer = config.create().map_err(|error| refused(&error))?;
         let list = list_of(&question.topic, &commits).map_err(|e| question.unavailable(&e))?;
-        consumer.commit(&list, CommitMode::Sync).map_err(|error| question.unavailable(&error))
+        question.until_answered(|| consumer.commit(&list, CommitMode::Sync))
     })
     .await
 }
@@ -115,6 +118,17 @@ impl Question {
     fn unavailable(&self, error: &dyn std::fmt::Display) -> LogError {
         let what = format!("topic {} for group {}", self.topic, self.group);
         LogError::Unavailable { what, detail: error.to_string() }
+    }
+
+    fn until_answered<T>(&self, mut ask: impl FnMut() -> KafkaResult<T>) -> Result<T, LogError> {
+        let start = Instant::now();
+        loop {
+            match ask() {
+                Ok(answer) => return Ok(answer),
+                Err(error) if start.elapsed() > ASK_AGAIN => return Err(self.unavailable(&error)),
+                Err(_) => std::thread::sleep(POLL),
+            }
+        }
     }
 }
 
