@@ -85,7 +85,7 @@ async fn kills_at_random_lose_nothing_that_was_accepted(ground: &Ground) -> Resu
     Ok(())
 }
 
-fn variable(name: &str, default: u64) -> Result<u64> {
+pub fn variable(name: &str, default: u64) -> Result<u64> {
     match std::env::var(name) {
         Ok(text) => text.parse().with_context(|| format!("{name}={text}")),
         Err(_) => Ok(default),
@@ -93,7 +93,7 @@ fn variable(name: &str, default: u64) -> Result<u64> {
 }
 
 /// Sends numbered batches as a filter does, each until its 200; gives the ids of their spans.
-async fn send(url: Arc<str>, sender: u64, is_over: Arc<AtomicBool>) -> BTreeSet<String> {
+pub async fn send(url: Arc<str>, sender: u64, is_over: Arc<AtomicBool>) -> BTreeSet<String> {
     let mut accepted = BTreeSet::new();
     let mut sequence = 0;
     while !is_over.load(Ordering::Relaxed) {

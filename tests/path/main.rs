@@ -15,6 +15,7 @@ mod oversize;
 mod parts;
 mod rig;
 mod shutdown;
+mod spool;
 mod unchanged;
 
 fn main() -> std::process::ExitCode {
@@ -32,6 +33,7 @@ fn main() -> std::process::ExitCode {
         dead_letters::tests(),
         kills::tests(),
         all_in_one::tests(),
+        spool::tests(),
         shutdown::tests(),
     ];
     harness::run(claims.into_iter().flatten().collect())

@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result, ensure};
 use bytes::Bytes;
-use http::{Request, StatusCode};
+use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper_util::client::legacy::{Client, connect::HttpConnector};
 use hyper_util::rt::TokioExecutor;
@@ -13,13 +13,19 @@ const DEADLINE: Duration = Duration::from_secs(20);
 
 /// One exchange on a connection of its own.
 pub async fn exchange(request: Request<Full<Bytes>>) -> Result<(StatusCode, Bytes)> {
+    let answer = answer(request).await?;
+    Ok((answer.status(), answer.into_body()))
+}
+
+/// As `exchange`, with the answer's headers.
+pub async fn answer(request: Request<Full<Bytes>>) -> Result<Response<Bytes>> {
     let uri = request.uri().clone();
     let client: Client<HttpConnector, Full<Bytes>> =
         Client::builder(TokioExecutor::new()).pool_max_idle_per_host(0).build_http();
     let exchange = async {
         let answer = client.request(request).await?;
-        let status = answer.status();
-        anyhow::Ok((status, answer.into_body().collect().await?.to_bytes()))
+        let (head, body) = answer.into_parts();
+        anyhow::Ok(Response::from_parts(head, body.collect().await?.to_bytes()))
     };
     let answer = tokio::time::timeout(DEADLINE, exchange).await;
     answer

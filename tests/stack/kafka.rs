@@ -33,17 +33,27 @@ impl Kafka {
     }
 
     async fn start_at(directory: &Path, port: u16, advertised: u16) -> Result<Kafka> {
+        let mut kafka = Kafka::prepare_at(directory, port, advertised)?;
+        kafka.restart().await?;
+        Ok(kafka)
+    }
+
+    /// Formats a data directory below `directory` for a node that is not started: its address is known, and refuses.
+    pub fn prepare(directory: &Path) -> Result<Kafka> {
+        let port = ports::free()?;
+        Kafka::prepare_at(directory, port, port)
+    }
+
+    fn prepare_at(directory: &Path, port: u16, advertised: u16) -> Result<Kafka> {
         let directory = directory.join("kafka");
         std::fs::create_dir_all(&directory)?;
         let properties = properties(&directory, port, advertised)?;
         std::fs::write(directory.join("server.properties"), properties)?;
-        let mut kafka = Kafka { directory, port, process: None };
-        let format = kafka.tool("kafka.tools.StorageTool", &["format", "--cluster-id"])?;
-        let mut format = format;
+        let kafka = Kafka { directory, port, process: None };
+        let mut format = kafka.tool("kafka.tools.StorageTool", &["format", "--cluster-id"])?;
         format.arg("AAAAAAAAAAAAAAAAAAAAAQ").arg("--config").arg(kafka.configuration());
         let done = format.output().context("java")?;
         ensure!(done.status.success(), "format: {}", String::from_utf8_lossy(&done.stderr));
-        kafka.restart().await?;
         Ok(kafka)
     }
 
