@@ -10,10 +10,10 @@ OR_SKIP := $(if $(CI),,|| true)
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo demo-stack test lint filter build clean-cache
+.PHONY: help demo demo-stack test lint filter trapping-filter build clean-cache
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: ## an outage in three acts: Envoy, filter, all-in-one; Jaeger when it is at hand, else a built-in sink
 	@$(GET) native-libs wasm-target envoy
@@ -27,8 +27,8 @@ demo-stack: ## the same three acts with real Kafka and real Jaeger
 
 test: ## everything: lint, unit tests here and on wasm32, path tests on real Envoy, Kafka and Jaeger
 	@$(STEP) format cargo fmt --all --check
-	@$(STEP) parts $(GET) native-libs wasm-target envoy kafka jaeger wasm-bindgen-runner cargo-deny $(OR_SKIP)
-	@$(MAKE) --no-print-directory lint filter
+	@$(STEP) parts $(GET) native-libs wasm-target wasm-opt envoy kafka jaeger wasm-bindgen-runner cargo-deny $(OR_SKIP)
+	@$(MAKE) --no-print-directory lint filter trapping-filter
 	@$(STEP) "tests on wasm32" $(PARTS)/test-filter-wasm $(LOCKED)
 	@$(STEP) build cargo build $(LOCKED) --workspace --all-targets
 	@$(STEP) "tests of the documentation" cargo test --quiet $(LOCKED) --workspace --doc
@@ -43,6 +43,9 @@ lint: ## format, clippy here and for wasm32, licences, bans and sources of the d
 
 filter: ## the filter: target/filter/spanferry_filter.wasm
 	@$(STEP) filter $(PARTS)/build-filter $(LOCKED)
+
+trapping-filter: ## the filter that traps on purpose, for tests: target/filter/spanferry_filter_trapping.wasm
+	@$(STEP) "filter that traps" $(PARTS)/build-filter --trapping $(LOCKED)
 
 build: ## the binaries, natively
 	@$(GET) native-libs

@@ -118,7 +118,7 @@ pub fn shown(value: &Value) -> String {
     match value {
         Value::Null => "null".into(),
         Value::Bool(flag) => flag.to_string(),
-        Value::Number(number) => number.to_string(),
+        Value::Number(number) => shown_number(number),
         Value::String(text) if text.chars().count() > LONGEST_SHOWN => {
             let start: String = text.chars().take(LONGEST_SHOWN).collect();
             format!("{start:?}…")
@@ -127,4 +127,20 @@ pub fn shown(value: &Value) -> String {
         Value::Array(_) => "a list".into(),
         Value::Object(_) => "an object".into(),
     }
+}
+
+/// A whole number as it is, another with six decimals at most. (serde_json's own way would bring the tables
+/// of a shortest-decimal algorithm into the filter: 12 KB.)
+fn shown_number(number: &serde_json::Number) -> String {
+    if let Some(whole) = number.as_i64() {
+        return whole.to_string();
+    }
+    if let Some(whole) = number.as_u64() {
+        return whole.to_string();
+    }
+    let value = number.as_f64().unwrap_or(f64::NAN);
+    let millionths = (value.abs().fract() * 1e6) as u32;
+    let text = format!("{}.{millionths:06}", value.abs() as u64);
+    let sign = if value < 0.0 { "-" } else { "" };
+    format!("{sign}{}", text.trim_end_matches('0').trim_end_matches('.'))
 }

@@ -26,7 +26,7 @@ impl<'a> Section<'a> {
     pub fn value(&self, name: &str) -> Value {
         match (self.given(name), self.key(name)) {
             (Some(value), _) => value.clone(),
-            (None, Some(key)) => serde_json::from_str(key.default).unwrap_or_default(),
+            (None, Some(key)) => serde_json::from_slice(key.default.as_bytes()).unwrap_or_default(),
             (None, None) => Value::Null,
         }
     }

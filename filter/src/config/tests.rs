@@ -173,3 +173,18 @@ fn a_fraction_written_as_text_is_the_fraction() {
         assert_eq!(shape::ratio(&text.into()), None, "{text}");
     }
 }
+
+#[test]
+fn a_number_is_shown_as_it_was_written() {
+    for (json, shown) in [
+        ("5", "5"),
+        ("-7", "-7"),
+        ("18446744073709551615", "18446744073709551615"),
+        ("1.5", "1.5"),
+        ("-0.25", "-0.25"),
+        ("200.0", "200"),
+    ] {
+        let value: Value = serde_json::from_str(json).unwrap();
+        assert_eq!(super::check::shown(&value), shown);
+    }
+}
