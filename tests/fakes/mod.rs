@@ -1,11 +1,15 @@
-//! Destinations and networks that behave as told: accept, refuse, hang, cut, be away; and a cheap service behind a proxy.
+//! Destinations and networks that behave as told: accept, refuse, hang, cut, be away; and services behind a proxy.
 
 mod grpc;
+pub mod grpc_service;
+pub mod oddities;
 pub mod origin;
 pub mod proxy;
 pub mod sink;
 pub mod wire;
 
+pub use grpc_service::GrpcService;
+pub use oddities::Oddities;
 pub use origin::Origin;
 pub use sink::{Behaviour, Sink};
 pub use wire::WireSpan;

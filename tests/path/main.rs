@@ -15,6 +15,7 @@ mod oversize;
 mod parts;
 mod rig;
 mod shutdown;
+mod spans;
 mod spool;
 mod unchanged;
 
@@ -35,6 +36,7 @@ fn main() -> std::process::ExitCode {
         all_in_one::tests(),
         spool::tests(),
         shutdown::tests(),
+        spans::tests(),
     ];
     harness::run(claims.into_iter().flatten().collect())
 }

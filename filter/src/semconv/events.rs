@@ -32,10 +32,19 @@ pub fn events<'a>(exchange: &Exchange<'a>, end_ns: u64, emit: &mut dyn FnMut(Eve
         let attribute = Some(("http.request.resend_count", int(resends)));
         emit(Event { attribute, ..Event::at(answered.unwrap_or(end_ns), "upstream.retry") });
     }
-    let is_upstreams = exchange.properties.bytes(Property::StatusDetails) == VIA_UPSTREAM;
-    if let Some(time) = answered.filter(|_| is_upstreams) {
+    if let Some(time) = answered.filter(|_| is_services(exchange)) {
         emit(Event::at(time, "upstream.first_byte"));
     }
     let flags = exchange.properties.number(Property::Flags).unwrap_or(0);
     response_flags::ended_by(flags).for_each(|reason| emit(Event::at(end_ns, reason)));
+}
+
+/// Whether the answer was the service's and not the proxy's own. What breaks an answer off takes the place
+/// of Envoy's details for it.
+fn is_services(exchange: &Exchange<'_>) -> bool {
+    let details = exchange.properties.bytes(Property::StatusDetails);
+    let has_upstream = !exchange.properties.bytes(Property::Upstream).is_empty();
+    details == VIA_UPSTREAM
+        || details.starts_with(b"upstream_reset_after_response_started")
+        || (details.starts_with(b"downstream_") && has_upstream)
 }

@@ -336,6 +336,10 @@ fn the_answers_begin_is_an_event_when_the_service_gave_it() {
     assert_eq!(seen.events(), [("upstream.first_byte", 3)]);
     seen.answered_ns = Some(12);
     assert_eq!(seen.events(), [("upstream.first_byte", 9)]);
+    seen.text(Property::StatusDetails, "upstream_reset_after_response_started{protocol_error}");
+    assert_eq!(seen.events(), [("upstream.first_byte", 9)]);
+    seen.text(Property::StatusDetails, "downstream_remote_disconnect");
+    assert_eq!(seen.events(), [("upstream.first_byte", 9)]);
     seen.text(Property::StatusDetails, "direct_response");
     assert_eq!(seen.events(), []);
     seen.answered_ns = None;
