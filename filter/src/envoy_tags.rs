@@ -25,7 +25,10 @@ const RESOURCE_EXHAUSTED: u64 = 8;
 pub fn name<'a>(exchange: &Exchange<'a>) -> Cow<'a, str> {
     match exchange.kind {
         SpanKind::Server => "ingress".into(),
-        SpanKind::Client => ["egress ", &*text(exchange.headers.authority)].concat().into(),
+        SpanKind::Client => {
+            let host = text(exchange.headers.authority);
+            ["egress ", authority::without_user(&host)].concat().into()
+        }
     }
 }
 

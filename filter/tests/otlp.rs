@@ -9,7 +9,11 @@ use opentelemetry_proto::tonic::common::v1::{KeyValue, any_value};
 use opentelemetry_proto::tonic::trace::v1::{Span, span, status};
 use proptest::prelude::*;
 use prost::Message;
-use spanferry_filter::attributes::Recipe;
+use spanferry_filter::attributes::custom::{Custom, Source};
+use spanferry_filter::attributes::limits::Limits;
+use spanferry_filter::attributes::redaction::Redaction;
+use spanferry_filter::attributes::template::Template;
+use spanferry_filter::attributes::{Recipe, Settings, Vocabulary};
 use spanferry_filter::batch::Envelope;
 use spanferry_filter::config::Config;
 use spanferry_filter::header_map::RequestHeaders;
@@ -151,16 +155,55 @@ fn a_root_span_has_no_parent_no_state_and_no_status() {
     assert_eq!(span.flags, 0x101);
 }
 
+/// A recipe with something of everything.
+fn recipe(vocabulary: Vocabulary, attributes: u32, attribute_length: u32, events: u32) -> Recipe {
+    let property = |path: [&str; 3]| Source::Property(path.map(str::to_owned).to_vec());
+    let custom = |key: &str, source| Custom {
+        key: key.into(),
+        source,
+        default: Some("none".into()),
+        longest: 100,
+    };
+    let settings = Settings {
+        vocabulary,
+        custom: vec![
+            custom("literal", Source::Literal("x".into())),
+            custom("header", property(["request", "headers", "x-odd"])),
+            custom("url.path", property(["request", "headers", "referer"])),
+            custom("baggage", Source::Baggage("a".into())),
+        ],
+        redaction: Redaction { query_keys: vec!["k".into()], ..Redaction::default() },
+        limits: Limits { attributes, attribute_length, events, event_attributes: events },
+        templates: vec![Template::new("/{id}/**".into())],
+    };
+    Recipe::new(settings, vec![("node_id", "n".into())], Vec::new)
+}
+
+fn long_bytes() -> impl Strategy<Value = Vec<u8>> {
+    prop_oneof![
+        prop::collection::vec(any::<u8>(), 0..64),
+        prop::collection::vec(any::<u8>(), 0..6000),
+        (any::<u8>(), 59_000_usize..62_000).prop_map(|(byte, length)| vec![byte; length]),
+        "[a-z0-9/?&=%;:@#.]{0,80}".prop_map(String::into_bytes),
+    ]
+}
+
 proptest! {
-    /// Whatever a peer sends, the batch is valid OTLP (valid UTF-8 included) and holds each span.
+    /// Whatever a peer sends, and whatever is configured, the batch is valid OTLP (valid UTF-8 included),
+    /// holds each span, and keeps each limit.
     #[test]
     fn any_request_makes_a_valid_span(
         method in any::<Vec<u8>>(),
-        path in prop::collection::vec(any::<u8>(), 0..6000),
-        authority in any::<Vec<u8>>(),
-        user_agent in any::<Vec<u8>>(),
+        path in long_bytes(),
+        authority in long_bytes(),
+        user_agent in long_bytes(),
+        baggage in long_bytes(),
+        is_grpc in any::<bool>(),
         values in prop::array::uniform22(prop::collection::vec(any::<u8>(), 0..12)),
+        custom in prop::array::uniform2(long_bytes()),
         client in any::<bool>(),
+        (vocabulary, attributes, length, events) in (0..3_usize, 0..40_u32, 0..64_u32, 0..3_u32),
+        answered_ns in any::<Option<u64>>(),
         copies in 1_usize..4,
     ) {
         let headers = RequestHeaders {
@@ -169,8 +212,11 @@ proptest! {
             scheme: b"http",
             authority: &authority,
             user_agent: &user_agent,
+            content_type: if is_grpc { b"application/grpc" } else { b"" },
+            baggage: std::iter::once(&baggage[..]).collect(),
             ..RequestHeaders::default()
         };
+        let vocabulary = [Vocabulary::Semconv, Vocabulary::Envoy, Vocabulary::Both][vocabulary];
         let mut encoded = Vec::new();
         let exchange = Exchange {
             kind: if client { SpanKind::Client } else { SpanKind::Server },
@@ -178,16 +224,29 @@ proptest! {
             parent: None,
             headers: &headers,
             properties: &Properties::from_single(&values),
-        custom: &[],
-        recipe: &Recipe::default(),
-        answered_ns: None,
+            custom: &custom.each_ref().map(Vec::as_slice),
+            recipe: &recipe(vocabulary, attributes, length, events),
+            answered_ns,
             now_ns: 7,
         };
         exchange.write(&mut encoded);
         let request = export(&vec![encoded; copies]);
         let spans = &request.resource_spans[0].scope_spans[0].spans;
         prop_assert_eq!(spans.len(), copies);
-        prop_assert!(!spans[0].name.is_empty());
-        prop_assert!(spans[0].end_time_unix_nano >= spans[0].start_time_unix_nano);
+        let span = &spans[0];
+        prop_assert!(!span.name.is_empty());
+        prop_assert!(span.end_time_unix_nano >= span.start_time_unix_nano);
+        prop_assert!(span.attributes.len() <= attributes as usize);
+        prop_assert!(span.attributes.len() + span.dropped_attributes_count as usize > 9);
+        prop_assert!(span.events.len() <= events as usize);
+        let mut keys: Vec<&str> = span.attributes.iter().map(|one| one.key.as_str()).collect();
+        keys.sort_unstable();
+        prop_assert!(keys.windows(2).all(|two| two[0] != two[1]), "{:?}", keys);
+        for one in &span.attributes {
+            let value = one.value.clone().and_then(|any| any.value);
+            if let Some(any_value::Value::StringValue(text)) = value {
+                prop_assert!(text.chars().count() <= length as usize, "{}", one.key);
+            }
+        }
     }
 }
