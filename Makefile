@@ -10,7 +10,7 @@ OR_SKIP := $(if $(CI),,|| true)
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo demo-stack test lint filter trapping-filter build clean-cache
+.PHONY: help demo demo-stack bench-filter test lint filter trapping-filter build clean-cache
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -25,9 +25,15 @@ demo-stack: ## the same three acts with real Kafka and real Jaeger
 	@$(MAKE) --no-print-directory filter build
 	@$(WITH) cargo run --quiet $(LOCKED) --bin demo -- --stack
 
+bench-filter: ## what tracing costs in Envoy, natively and with the filter; writes docs/filter-performance.* (5 min, a quiet machine)
+	@$(GET) native-libs wasm-target wasm-opt envoy
+	@$(MAKE) --no-print-directory filter
+	@$(STEP) build cargo build --quiet --release $(LOCKED) -p spanferry-tests --bin bench-filter
+	@$(STEP) "rounds" $(WITH) $${CARGO_TARGET_DIR:-target}/release/bench-filter $(BENCH)
+
 test: ## everything: lint, unit tests here and on wasm32, path tests on real Envoy, Kafka and Jaeger
 	@$(STEP) format cargo fmt --all --check
-	@$(STEP) parts $(GET) native-libs wasm-target wasm-opt envoy kafka jaeger wasm-bindgen-runner cargo-deny $(OR_SKIP)
+	@$(STEP) parts $(GET) native-libs wasm-target wasm-opt envoy kafka jaeger crds wasm-bindgen-runner cargo-deny $(OR_SKIP)
 	@$(MAKE) --no-print-directory lint filter trapping-filter
 	@$(STEP) "tests on wasm32" $(PARTS)/test-filter-wasm $(LOCKED)
 	@$(STEP) build cargo build $(LOCKED) --workspace --all-targets

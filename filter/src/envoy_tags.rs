@@ -137,9 +137,9 @@ fn answer(exchange: &Exchange<'_>, summary: &Summary<'_>, emit: &mut Emit<'_>) {
     );
 }
 
-/// No answer, 5xx, or a gRPC status that is a server's fault.
+/// No answer, 5xx, or a gRPC status that is a server's fault. A status that the service did not tell is none to Envoy.
 fn is_error(summary: &Summary<'_>) -> bool {
-    let status = summary.call.as_ref().and_then(Call::status);
+    let status = summary.call.as_ref().and_then(Call::told_status);
     summary.status_code.is_none_or(|code| code >= 500)
         || status.is_some_and(|status| {
             status.number() == RESOURCE_EXHAUSTED || status.is_error_for(SpanKind::Server)

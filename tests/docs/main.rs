@@ -3,6 +3,8 @@
 
 #![allow(clippy::panic, clippy::unwrap_used, reason = "a helper of a test fails its test")]
 
+mod filter_page;
+mod manifests;
 mod plugin_configurations;
 
 use clap::Parser;

@@ -15,6 +15,7 @@ use opentelemetry_proto::tonic::collector::trace::v1::{
     ExportTracePartialSuccess, ExportTraceServiceResponse,
 };
 use prost::Message;
+use spanferry::otlp::count::count_spans;
 use std::collections::HashMap;
 use std::io::Read;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -30,6 +31,8 @@ const LARGEST_BODY_BYTES: usize = 64 << 20;
 pub enum Behaviour {
     /// Stores the spans and answers 200.
     Accept,
+    /// Answers 200 and counts the spans, but keeps none: for loads that would fill the memory.
+    Count,
     /// Waits, then accepts.
     Delay(Duration),
     /// Stores nothing; answers this HTTP status, or the gRPC code of the same meaning. 429 and 503 carry
@@ -74,6 +77,7 @@ struct Running {
 struct Store {
     behaviour: Mutex<Behaviour>,
     spans: Mutex<Vec<WireSpan>>,
+    counted: Mutex<u64>,
     requests: Mutex<u64>,
 }
 
@@ -83,6 +87,7 @@ impl Sink {
         let store = Store {
             behaviour: Mutex::new(Behaviour::Accept),
             spans: Mutex::default(),
+            counted: Mutex::default(),
             requests: Mutex::default(),
         };
         let mut sink = Sink {
@@ -154,6 +159,11 @@ impl Sink {
     /// How many spans were stored, repeats included.
     pub fn span_count(&self) -> usize {
         lock(&self.store.spans).len()
+    }
+
+    /// How many spans were counted and not stored.
+    pub fn counted(&self) -> u64 {
+        *lock(&self.store.counted)
     }
 
     /// How often each (trace id, span id) was stored.
@@ -254,10 +264,15 @@ impl Store {
     async fn take(&self, body: Bytes) -> Result<ExportTraceServiceResponse, StatusCode> {
         *lock(&self.requests) += 1;
         let behaviour = *lock(&self.behaviour);
+        if behaviour == Behaviour::Count {
+            let spans = count_spans(&body).map_err(|_| StatusCode::BAD_REQUEST)?;
+            *lock(&self.counted) += spans;
+            return Ok(ExportTraceServiceResponse::default());
+        }
         let spans = spans_of(body).map_err(|_| StatusCode::BAD_REQUEST)?;
         let (mut rejected, mut fallen) = (0, 0);
         match behaviour {
-            Behaviour::Accept => {}
+            Behaviour::Accept | Behaviour::Count => {}
             Behaviour::Delay(time) => tokio::time::sleep(time).await,
             Behaviour::Refuse(status) => {
                 return Err(StatusCode::from_u16(status).unwrap_or(StatusCode::IM_A_TEAPOT));

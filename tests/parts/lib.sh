@@ -13,6 +13,7 @@ STAGE=""
 # The versions of what is fetched. (wasm-bindgen's is Cargo.lock's.)
 # shellcheck disable=SC2034
 ENVOY_VERSION=1.40.0 KAFKA_VERSION=4.1.0 JAEGER_VERSION=1.76.0 CARGO_DENY_VERSION=0.20.2
+ISTIO_API_VERSION=1.32.0 ENVOY_GATEWAY_VERSION=1.9.1
 
 # say PART TEXT: one line on stderr.
 say() { printf '%s: %s\n' "$1" "$2" >&2; }

@@ -1,13 +1,16 @@
 //! The whole path, a test for each claim, one after the other: they share one Kafka, and two cores.
 
 mod all_in_one;
+mod bench_filter;
 mod bridge_away;
 mod dead_letters;
+mod examples;
 mod forwarders;
 mod harness;
 mod kills;
 mod ledger;
 mod lost;
+mod native;
 mod normal;
 mod one_trace;
 mod outage;
@@ -22,6 +25,9 @@ mod unchanged;
 fn main() -> std::process::ExitCode {
     let claims = [
         parts::tests(),
+        native::tests(),
+        examples::tests(),
+        bench_filter::tests(),
         one_trace::tests(),
         normal::tests(),
         outage::tests(),

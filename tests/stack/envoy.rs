@@ -1,5 +1,6 @@
 //! Real Envoy with the filter, between a client and the sample; made from `envoy/envoy.yaml`.
 
+use super::bootstrap::Bootstrap;
 use super::metrics::Metrics;
 use super::process::Process;
 use super::wait::eventually;
@@ -27,6 +28,8 @@ pub struct Setup {
     pub plugin: String,
     /// Inbound makes SERVER spans, outbound CLIENT spans.
     pub direction: Direction,
+    /// Envoy's worker threads.
+    pub concurrency: u32,
 }
 
 /// Envoy's `traffic_direction` of the listener.
@@ -46,6 +49,7 @@ impl Setup {
             bridge: Some(bridge),
             plugin: r#"{"cluster": "spanferry_bridge", "service_name": "gateway"}"#.into(),
             direction: Direction::Inbound,
+            concurrency: 2,
         }
     }
 }
@@ -60,14 +64,51 @@ pub struct Envoy {
 impl Envoy {
     /// Starts one on free ports and waits until it takes requests. Its files go to `directory`.
     pub async fn start(directory: &Path, setup: &Setup) -> Result<Envoy> {
-        let listener = SocketAddr::from(([127, 0, 0, 1], ports::free()?));
-        let admin = SocketAddr::from(([127, 0, 0, 1], ports::free()?));
-        let configuration = directory.join(format!("envoy-{}.yaml", listener.port()));
-        std::fs::write(&configuration, settings(setup, listener, admin)?)?;
+        let (listener, admin) = (loopback()?, loopback()?);
+        let text = settings(setup, listener, admin)?;
+        Envoy::with(directory, setup.concurrency, &text, listener, admin).await
+    }
 
+    /// The same, with the configuration changed in a way that the setup does not know.
+    pub async fn start_changed(
+        directory: &Path,
+        setup: &Setup,
+        change: impl FnOnce(&mut Bootstrap) -> Result<()>,
+    ) -> Result<Envoy> {
+        let (listener, admin) = (loopback()?, loopback()?);
+        let mut bootstrap = Bootstrap::parse(&settings(setup, listener, admin)?)?;
+        change(&mut bootstrap)?;
+        Envoy::with(directory, setup.concurrency, &bootstrap.text(), listener, admin).await
+    }
+
+    /// Starts an example of `envoy/`, its clusters' hosts at these addresses.
+    pub async fn start_example(
+        directory: &Path,
+        name: &str,
+        hosts: &[(&str, SocketAddr)],
+    ) -> Result<Envoy> {
+        let (listener, admin) = (loopback()?, loopback()?);
+        let mut bootstrap = Bootstrap::example(name)?;
+        bootstrap.listen(listener, admin)?;
+        for (cluster, host) in hosts {
+            bootstrap.resolve(cluster, *host)?;
+        }
+        Envoy::with(directory, 2, &bootstrap.text(), listener, admin).await
+    }
+
+    async fn with(
+        directory: &Path,
+        concurrency: u32,
+        text: &str,
+        listener: SocketAddr,
+        admin: SocketAddr,
+    ) -> Result<Envoy> {
+        let configuration = directory.join(format!("envoy-{}.yaml", listener.port()));
+        std::fs::write(&configuration, text)?;
         let mut command = Command::new(parts::envoy()?);
         command.arg("--config-path").arg(&configuration).current_dir(directory);
-        command.args(["--concurrency", "2", "--disable-hot-restart", "--log-level", "info"]);
+        command.args(["--concurrency", &concurrency.to_string()]);
+        command.args(["--disable-hot-restart", "--log-level", "info"]);
         let process = Process::start("envoy", &mut command, directory)?;
         let mut envoy = Envoy { process, listener, admin };
         envoy.ready().await?;
@@ -82,6 +123,16 @@ impl Envoy {
             Ok((http::get(&url).await?.0 == StatusCode::OK).then_some(()))
         });
         up.await.with_context(|| self.process.tail())
+    }
+
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        self.process.id()
+    }
+
+    /// The admin interface.
+    pub fn admin(&self) -> SocketAddr {
+        self.admin
     }
 
     /// Where clients send their requests.
@@ -150,6 +201,10 @@ fn settings(setup: &Setup, listener: SocketAddr, admin: SocketAddr) -> Result<St
         text = text.replace(from, &to);
     }
     Ok(text)
+}
+
+fn loopback() -> Result<SocketAddr> {
+    Ok(SocketAddr::from(([127, 0, 0, 1], ports::free()?)))
 }
 
 fn socket(address: SocketAddr) -> String {

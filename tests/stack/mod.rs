@@ -1,5 +1,6 @@
 //! The real parts, each started on free loopback ports and stopped when dropped.
 
+pub mod bootstrap;
 pub mod console;
 pub mod destination;
 pub mod envoy;
@@ -9,9 +10,11 @@ pub mod kafka;
 pub mod leash;
 pub mod load;
 pub mod metrics;
+pub mod native;
 pub mod parts;
 pub mod ports;
 pub mod process;
 pub mod sample;
 pub mod spanferry;
+pub mod usage;
 pub mod wait;

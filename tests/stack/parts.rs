@@ -39,6 +39,18 @@ pub fn filter() -> Result<PathBuf> {
     find("the filter", "SPANFERRY_FILTER_WASM", built, "tests/parts/build-filter")
 }
 
+/// The directory of the CustomResourceDefinitions: `$SPANFERRY_CRDS`, else the cache's.
+pub fn crds() -> Result<PathBuf> {
+    let usual = cache().join("crds/istio-1.32.0,envoy-gateway-1.9.1");
+    find("the definitions for Kubernetes", "SPANFERRY_CRDS", usual, "tests/parts/crds/fetch")
+}
+
+/// The binary `bench-filter`, beside this executable.
+pub fn bench_filter() -> Result<PathBuf> {
+    let build = "cargo build -p spanferry-tests --bins";
+    find("the filter's benchmark", "SPANFERRY_BENCH_FILTER", beside_us("bench-filter")?, build)
+}
+
 /// The binary `spanferry`: `$SPANFERRY_BIN`, else the one beside this executable.
 pub fn spanferry() -> Result<PathBuf> {
     find("spanferry", "SPANFERRY_BIN", beside_us("spanferry")?, "cargo build -p spanferry")

@@ -1,0 +1,120 @@
+//! The page `docs/filter-performance.md`: the table, the ratios, and under what conditions.
+
+use crate::Arguments;
+use crate::cases::{ALL, Case};
+use crate::figures::{Measured, Slice, Spread};
+use std::fmt::Write;
+
+const HEAD: &str = "# What the filter costs
+
+Written by `make bench-filter`; do not edit. One run, one Envoy binary, one load; each round takes every case in turn.
+
+![CPU time a request](filter-performance.svg)
+
+";
+
+const COLUMNS: &str =
+    "| case | CPU a request, µs | added CPU, µs | added p50, µs | added p99, µs | RSS, MiB |
+|---|---|---|---|---|---|
+";
+
+const HOW_TO_READ: &str = "
+Each figure is the median of all rounds, with the smallest and the largest in brackets. CPU time is that of the whole Envoy
+process, user and system, for requests sent as fast as they are answered. \"Added\" is the difference to no tracing in the same
+round. Latency is measured at a fixed rate, from the time at which a request should have left. Every request was answered with
+200, and every span was counted at the collector, which answers 200 to all.
+";
+
+/// The whole page.
+pub fn page(arguments: &Arguments, measured: &Measured, machine: &[String]) -> String {
+    let mut page = String::from(HEAD);
+    page.push_str(COLUMNS);
+    ALL.iter().for_each(|case| page.push_str(&row(measured, *case)));
+    page.push_str(HOW_TO_READ);
+    page.push_str(&ratios(measured));
+    page.push_str(&where_it_goes(measured));
+    page.push_str(&conditions(arguments, machine));
+    page
+}
+
+fn row(measured: &Measured, case: Case) -> String {
+    let cpu = |slice: &Slice| slice.cpu_us;
+    let added = |figure: fn(&Slice) -> f64| match case {
+        Case::Bare => "–".to_owned(),
+        _ => shown(measured.beyond(case, Case::Bare, figure), 1),
+    };
+    let resident = measured.resident.get(case.index()).copied().unwrap_or_default();
+    format!(
+        "| {} | {} | {} | {} | {} | {} |\n",
+        case.name(),
+        shown(measured.of(case, cpu), 1),
+        added(cpu),
+        added(|slice| slice.p50_us),
+        added(|slice| slice.p99_us),
+        resident >> 20,
+    )
+}
+
+fn ratios(measured: &Measured) -> String {
+    let peer = measured.cheaper_native();
+    let against = |case, base| shown(measured.ratio((case, base), peer), 2);
+    format!(
+        "
+## Ratios
+
+Added CPU time as a share of what {} adds, the cheaper of its two exporters; taken round by round.
+
+| what | ratio | bound |
+|---|---|---|
+| {} | {} | 0.6 |
+| {} | {} | |
+| {}, beyond the floor | {} | 0.15 |
+",
+        peer.name(),
+        Case::SameTags.name(),
+        against(Case::SameTags, Case::Bare),
+        Case::Default.name(),
+        against(Case::Default, Case::Bare),
+        Case::LeftOut.name(),
+        against(Case::LeftOut, Case::Floor),
+    )
+}
+
+fn where_it_goes(measured: &Measured) -> String {
+    let step = |case, base| shown(measured.beyond(case, base, |slice| slice.cpu_us), 1);
+    let mut text = String::from("\n## Where it goes\n\n| step | µs |\n|---|---|\n");
+    let steps = [
+        ("calls into the VM and back, which no filter is without", Case::Floor, Case::Bare),
+        ("reading the request's headers and deciding", Case::LeftOut, Case::Floor),
+        (
+            "writing the context on, reading the properties, the span, the export",
+            Case::Default,
+            Case::LeftOut,
+        ),
+        ("Envoy's tags in the place of the conventions' attributes", Case::SameTags, Case::Default),
+    ];
+    for (what, case, base) in steps {
+        let _ = writeln!(text, "| {what} | {} |", step(case, base));
+    }
+    text
+}
+
+fn conditions(arguments: &Arguments, machine: &[String]) -> String {
+    let Arguments { rounds, requests, paced_requests, rate, connections, workers, .. } = arguments;
+    let mut text = String::from("\n## Conditions\n\n");
+    for line in machine {
+        let _ = writeln!(text, "- {line}");
+    }
+    let _ = writeln!(
+        text,
+        "- {rounds} rounds; a case in a round: {requests} requests over {connections} connections for CPU time, then \
+         {paced_requests} at {rate} a second for latency; Envoy with --concurrency {workers}\n\
+         - client, service and collector are one process on the same machine"
+    );
+    text
+}
+
+fn shown(figures: Spread, digits: usize) -> String {
+    let Spread { least, median, most } = figures;
+    format!("{median:.digits$} ({least:.digits$} … {most:.digits$})")
+}
