@@ -101,6 +101,9 @@ pub trait Host: Copy {
     /// Removes a request header, however often it is there.
     fn remove_request_header(self, name: &str) -> Result<(), HostError>;
 
+    /// The current request's answer's `:status`, while its headers pass.
+    fn response_status(self) -> Result<Vec<u8>, HostError>;
+
     /// A property's bytes.
     fn property(self, path: &[&str]) -> Result<Vec<u8>, HostError>;
 

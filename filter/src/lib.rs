@@ -6,6 +6,7 @@
 
 pub mod admission;
 pub mod answer;
+pub mod attempt;
 pub mod attributes;
 pub mod authority;
 pub mod backoff;

@@ -161,6 +161,11 @@ impl<'a> Properties<'a> {
         Self { values: read.each_ref().map(Vec::as_slice) }
     }
 
+    /// Puts another value in a property's place.
+    pub fn set(&mut self, property: Property, value: &'a [u8]) {
+        self.values[property as usize] = value;
+    }
+
     /// A property's bytes; empty when absent.
     pub fn bytes(&self, property: Property) -> &'a [u8] {
         self.values[property as usize]

@@ -2,6 +2,8 @@
 //! sizes are final, its span is made. No fault here ever stops or changes the request.
 
 use crate::admission::{Arrival, Fate, Recording, is_left_alone, join};
+use crate::attempt::Attempt;
+use crate::config::KindChoice;
 use crate::header_map::{RequestHeaders, pairs};
 use crate::host::Host;
 use crate::properties::{Properties, Property};
@@ -30,6 +32,8 @@ struct Recorded {
     headers: Vec<u8>,
     /// When the answer's headers came, ns since the epoch.
     answered_ns: Option<u64>,
+    /// What this filter saw itself; only for CLIENT spans, which may be those of an upstream filter.
+    attempt: Option<Attempt>,
 }
 
 impl Request {
@@ -45,15 +49,27 @@ impl Request {
     pub fn answered(&mut self, host: impl Host) {
         if let Some(recorded) = &mut self.recorded {
             recorded.answered_ns = Some(host.now_ns()).filter(|now| *now > 0);
+            if let Some(attempt) = &mut recorded.attempt {
+                attempt.answered(&host.response_status().unwrap_or_default());
+            }
         }
     }
 
-    /// The end: makes the span.
+    /// The end without a log, which is that of an attempt in an upstream filter: makes its span.
+    pub fn end_attempt<H: Host>(self, worker: &mut Worker<H>) {
+        if let Some(recorded) = self.recorded {
+            worker.room.give_back(recorded.bytes());
+            recorded.make_span(worker);
+        }
+    }
+
+    /// The end: makes the span, by what the proxy says of the request.
     pub fn end<H: Host>(self, worker: &mut Worker<H>) {
-        let Some(recorded) = self.recorded.or_else(|| Recorded::admit(worker, false)) else {
+        let Some(mut recorded) = self.recorded.or_else(|| Recorded::admit(worker, false)) else {
             return;
         };
         worker.room.give_back(recorded.bytes());
+        recorded.attempt = None;
         recorded.make_span(worker);
     }
 }
@@ -78,22 +94,23 @@ impl Recorded {
         if forwards {
             joined.outgoing.apply(&headers, propagation, &mut |edit| write(host, edit));
         }
-        let (recording, is_watched) = match joined.fate {
+        let (mut recording, is_watched) = match joined.fate {
             Fate::Pass => return None,
             Fate::Record(recording) => (recording, false),
             Fate::Watch(recording) => (recording, true),
         };
-        Self::keep(worker, recording, is_watched, raw)
+        let is_client = worker.config.span_kind == KindChoice::Client;
+        let attempt = is_client.then(|| {
+            worker.attempts.join(&mut recording);
+            Attempt::begins(host.now_ns())
+        });
+        let recorded = Self { recording, is_watched, headers: raw, answered_ns: None, attempt };
+        recorded.keep(worker)
     }
 
     /// Holds on to as much as there is room for.
-    fn keep<H: Host>(
-        worker: &mut Worker<H>,
-        recording: Recording,
-        is_watched: bool,
-        headers: Vec<u8>,
-    ) -> Option<Box<Self>> {
-        let mut recorded = Box::new(Self { recording, is_watched, headers, answered_ns: None });
+    fn keep<H: Host>(self, worker: &mut Worker<H>) -> Option<Box<Self>> {
+        let mut recorded = Box::new(self);
         let headers = recorded.headers.len();
         match worker.room.take(recorded.bytes() - headers, headers) {
             Keep::All => Some(recorded),
@@ -146,6 +163,12 @@ impl Recorded {
         };
         let (custom_list, mut custom_single) = (worker.reads.custom().list(host), Vec::new());
         let custom = custom_values(worker, custom_list.as_deref(), &mut custom_single);
+        let now_ns = host.now_ns();
+        let seen = self.attempt.as_ref().map(|attempt| attempt.values(now_ns));
+        let properties = match &seen {
+            Some(seen) => properties.with(seen),
+            None => properties,
+        };
         let direction = properties.number(Property::Direction).or(worker.direction);
         let exchange = Exchange {
             kind: worker.config.span_kind.resolve(direction),
@@ -156,7 +179,7 @@ impl Recorded {
             custom: &custom,
             recipe: &worker.recipe,
             answered_ns: self.answered_ns,
-            now_ns: host.now_ns(),
+            now_ns,
         };
         let sampled_by = match self.is_watched {
             true => match kept(&exchange, &mut worker.sampler) {

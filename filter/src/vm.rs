@@ -89,7 +89,9 @@ impl<H: Host> Vm<H> {
                 is_over
             }
             None => {
-                self.on_log(context);
+                if let Some((request, worker)) = self.take(context) {
+                    request.end_attempt(worker);
+                }
                 true
             }
         }

@@ -13,7 +13,7 @@ pub const STATUSES: [u32; 17] =
     [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 99, 1 << 31, u32::MAX];
 
 /// Every call, by the name that its error has.
-pub const CALLS: [&str; 16] = [
+pub const CALLS: [&str; 17] = [
     "get_current_time",
     "random_get",
     "environ_get",
@@ -22,6 +22,7 @@ pub const CALLS: [&str; 16] = [
     "get_request_headers",
     "set_request_header",
     "remove_request_header",
+    "get_response_status",
     "get_property",
     "expr_create",
     "expr_evaluate",
@@ -156,6 +157,10 @@ impl Host for &Fake {
         self.ask("remove_request_header")?;
         self.headers.borrow_mut().retain(|(key, _)| key != name.as_bytes());
         Ok(())
+    }
+
+    fn response_status(self) -> Result<Vec<u8>, HostError> {
+        self.ask("get_response_status").map(|()| b"200".to_vec())
     }
 
     fn property(self, _: &[&str]) -> Result<Vec<u8>, HostError> {

@@ -12,6 +12,7 @@ use std::ptr::null_mut;
 const OK: u32 = 0;
 
 const REQUEST_HEADERS: u32 = 0;
+const RESPONSE_HEADERS: u32 = 2;
 const CALL_RESPONSE_HEADERS: u32 = 6;
 const CALL_RESPONSE_BODY: u32 = 4;
 const PLUGIN_CONFIGURATION: u32 = 7;
@@ -123,6 +124,13 @@ fn buffer(call: &'static str, kind: u32, longest: usize) -> Result<Vec<u8>, Host
     read(call, |data, size| unsafe { raw::proxy_get_buffer_bytes(kind, 0, longest, data, size) })
 }
 
+fn header(call: &'static str, kind: u32, name: &str) -> Result<Vec<u8>, HostError> {
+    // SAFETY: `name` is alive, and `read` gives two live out-pointers.
+    read(call, |data, size| unsafe {
+        raw::proxy_get_header_map_value(kind, name.as_ptr(), name.len(), data, size)
+    })
+}
+
 impl Host for Proxy {
     fn write_log(self, level: LogLevel, line: &str) {
         // SAFETY: pointer and length are of a live string.
@@ -191,6 +199,10 @@ impl Host for Proxy {
         check("remove_request_header", unsafe {
             raw::proxy_remove_header_map_value(REQUEST_HEADERS, name.as_ptr(), name.len())
         })
+    }
+
+    fn response_status(self) -> Result<Vec<u8>, HostError> {
+        header("get_response_status", RESPONSE_HEADERS, ":status")
     }
 
     fn property(self, path: &[&str]) -> Result<Vec<u8>, HostError> {
@@ -266,16 +278,7 @@ impl Host for Proxy {
     }
 
     fn call_response_header(self, name: &str) -> Result<Vec<u8>, HostError> {
-        // SAFETY: `name` is alive, and `read` gives two live out-pointers.
-        read("get_call_response_header", |data, size| unsafe {
-            raw::proxy_get_header_map_value(
-                CALL_RESPONSE_HEADERS,
-                name.as_ptr(),
-                name.len(),
-                data,
-                size,
-            )
-        })
+        header("get_call_response_header", CALL_RESPONSE_HEADERS, name)
     }
 
     fn call_response_body(self, longest: usize) -> Result<Vec<u8>, HostError> {

@@ -5,6 +5,7 @@ use super::node;
 use super::reads::Reads;
 use super::troubles::Troubles;
 use crate::answer::{Outcome, judge};
+use crate::attempt::Attempts;
 use crate::attributes::Recipe;
 use crate::batch::Envelope;
 use crate::config::Config;
@@ -32,6 +33,8 @@ pub struct Worker<H> {
     pub outbox: Outbox,
     /// Room for requests under way.
     pub room: Room,
+    /// The latest attempts, of an upstream filter.
+    pub attempts: Attempts,
     /// New ids.
     pub ids: IdSource,
     /// Which requests are recorded.
@@ -72,6 +75,7 @@ impl<H: Host> Worker<H> {
             direction: node::listener_direction(host),
             outbox,
             room: Room::new(MAX_OPEN_BYTES),
+            attempts: Attempts::default(),
             ids: node::ids(host, context_id, &node),
             recipe,
             reads,
