@@ -167,7 +167,7 @@ fn compose_starts_roles_with_variables_that_they_know() {
     let health = services["bridge"]["healthcheck"]["test"].as_array().unwrap();
     let words: Vec<_> = health[1..].iter().map(|word| word.as_str().unwrap()).collect();
     assert!(matches!(parse(&words).role, Role::Health(_)));
-    for volume in ["kafka", "jaeger"] {
+    for volume in ["kafka", "jaeger", "spool"] {
         assert!(compose["volumes"].as_object().unwrap().contains_key(volume), "{volume}");
     }
 }

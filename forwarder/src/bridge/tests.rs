@@ -1,6 +1,7 @@
 //! The bridge's promises, over real sockets, with a log that does as it is told.
 
 mod rig;
+mod spooled;
 
 use super::*;
 use crate::forward::Outcome;

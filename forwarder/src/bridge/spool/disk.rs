@@ -17,7 +17,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 const TOPIC: &str = "spool";
 const GROUP: &str = "pump";
-/// Holds, after damage of the database's own pages, what was found: the next opening sets the file aside.
+/// Holds, after damage of the database's own pages, how many batches and spans waited, and what was found: the next opening
+/// sets the file aside.
 const DAMAGED: &str = "damaged";
 /// The pump's share of memory for what it reads.
 const FETCH_AHEAD_BYTES: usize = 4 << 20;
@@ -72,8 +73,11 @@ impl Disk {
         let found = fs::read_to_string(path.join(DAMAGED)).ok();
         let log = match found {
             None => open(),
-            Some(found) => {
-                Err(LogError::Damaged { path: path.display().to_string(), detail: found })
+            Some(mark) => {
+                let (records, spans, found) = read_mark(&mark);
+                metrics.set_aside_records.inc_by(records);
+                metrics.set_aside_spans.inc_by(spans);
+                Err(LogError::Damaged { path: path.display().to_string(), detail: found.into() })
             }
         };
         let log = match log {
@@ -178,8 +182,10 @@ impl Disk {
 
     /// Has the next opening set the file aside.
     pub fn mark_damaged(&self, found: &str) {
+        let (records, spans) =
+            (self.metrics.waiting_records.get(), self.metrics.waiting_spans.get());
         let mark = File::create(self.path.join(DAMAGED)).and_then(|mut file| {
-            file.write_all(found.as_bytes())?;
+            file.write_all(format!("{records} {spans} {found}").as_bytes())?;
             file.sync_all()
         });
         if let Err(error) = mark {
@@ -192,6 +198,14 @@ impl Numbering {
     fn new() -> Self {
         Self { writer: rand::random(), records: 0, spans: 0 }
     }
+}
+
+/// Batches, spans, and what was found.
+fn read_mark(mark: &str) -> (u64, u64, &str) {
+    let mut words = mark.splitn(3, ' ');
+    let mut number = || words.next().and_then(|word| word.parse().ok()).unwrap_or(0);
+    let (records, spans) = (number(), number());
+    (records, spans, words.next().unwrap_or(mark))
 }
 
 fn set_aside(path: &Path, file: &str, found: &str, metrics: &SpoolMetrics) -> Result<(), LogError> {

@@ -1,6 +1,7 @@
 //! What the spool promises, with a log that does as it is told and a disk that fails on command.
 
 mod model;
+mod speed;
 mod stage;
 
 use super::switch::Way;
@@ -322,6 +323,21 @@ async fn a_file_that_is_damaged_as_a_whole_is_set_aside_and_a_new_one_begins() {
     );
     let kept = fs::read_dir(stage.settings.path.join("set-aside")).unwrap();
     assert_eq!(kept.count(), 1);
+}
+
+#[tokio::test]
+async fn what_the_pump_found_damaged_is_set_aside_at_the_next_start_and_only_then() {
+    let stage = ten_batches().await;
+    let (spool, _) = stage.open().unwrap();
+    spool.disk.mark_damaged("its pages make no sense");
+    drop(spool);
+    let (spool, metrics) = stage.open().unwrap();
+    assert!(metrics.spool.set_aside_bytes.get() > 0 && metrics.spool.waiting_spans.get() == 0);
+    let counted = (metrics.spool.set_aside_records.get(), metrics.spool.set_aside_spans.get());
+    assert_eq!(counted, (10, 20), "it was known what waited");
+    drop(spool);
+    let (_spool, metrics) = stage.open().unwrap();
+    assert_eq!(metrics.spool.set_aside_bytes.get(), 0);
 }
 
 #[tokio::test]

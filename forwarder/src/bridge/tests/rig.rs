@@ -11,6 +11,7 @@ use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span};
 use prost::Message;
 use reqwest::Client;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
@@ -62,16 +63,45 @@ impl Rig {
     }
 
     pub async fn start_on(settings: Settings, log: Arc<Double>) -> Self {
+        Self::start_before(settings, log, None).await
+    }
+
+    /// With a spool of so many bytes in this directory.
+    pub async fn start_with_spool(
+        settings: Settings,
+        log: Arc<Double>,
+        path: &Path,
+        bytes: u64,
+    ) -> Self {
+        let spool = SpoolSettings {
+            path: path.into(),
+            bytes,
+            after: Duration::from_millis(50),
+            max_request_bytes: settings.max_request_bytes,
+            max_bytes_in_flight: settings.max_bytes_in_flight,
+        };
+        Self::start_before(settings, log, Some(spool)).await
+    }
+
+    async fn start_before(
+        settings: Settings,
+        log: Arc<Double>,
+        spool: Option<SpoolSettings>,
+    ) -> Self {
         let letters = Double::new("traces.dlq", 1);
         let metrics =
             Arc::new(Metrics::register(&mut prometheus_client::registry::Registry::default()));
+        let open = |spool: SpoolSettings| {
+            Spool::open(&spool, log.clone(), letters.clone(), metrics.clone()).unwrap()
+        };
+        let spool = spool.map(open);
         let http = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = http.local_addr().unwrap();
         let shutdown = CancellationToken::new();
         let listeners = Listeners { http: Some(http), grpc: None };
         let (running_log, token) = (log.clone(), shutdown.clone());
         let running =
-            run(listeners, running_log, letters.clone(), settings, metrics.clone(), None, token);
+            run(listeners, running_log, letters.clone(), settings, metrics.clone(), spool, token);
         let _ = rustls::crypto::ring::default_provider().install_default();
         let client = Client::builder().no_proxy().build().unwrap();
         Self { log, letters, metrics, address, client, shutdown, task: tokio::spawn(running) }
