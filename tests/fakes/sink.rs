@@ -21,7 +21,7 @@ use std::io::Read;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
 const LARGEST_BODY_BYTES: usize = 64 << 20;
@@ -42,6 +42,8 @@ pub enum Behaviour {
     Partial(usize),
     /// Answers 200 without a word, and does not store the first `n` spans.
     LetFall(usize),
+    /// Takes so many spans a second, and answers 429 to what is above.
+    AtMost(u32),
     /// Stores nothing and never answers.
     Hang,
 }
@@ -79,6 +81,9 @@ struct Store {
     spans: Mutex<Vec<WireSpan>>,
     counted: Mutex<u64>,
     requests: Mutex<u64>,
+    pushed_back: Mutex<u64>,
+    /// What may come now, and when that was reckoned.
+    room: Mutex<(f64, Instant)>,
 }
 
 impl Sink {
@@ -89,6 +94,8 @@ impl Sink {
             spans: Mutex::default(),
             counted: Mutex::default(),
             requests: Mutex::default(),
+            pushed_back: Mutex::default(),
+            room: Mutex::new((0.0, Instant::now())),
         };
         let mut sink = Sink {
             address: (Ipv4Addr::LOCALHOST, 0).into(),
@@ -173,6 +180,11 @@ impl Sink {
             *counts.entry((span.trace_id.clone(), span.span_id.clone())).or_default() += 1;
         }
         counts
+    }
+
+    /// How many requests were answered 429 since they were too much.
+    pub fn pushed_back(&self) -> u64 {
+        *lock(&self.store.pushed_back)
     }
 
     /// How many requests came in, whatever was answered.
@@ -260,6 +272,19 @@ fn inflate(headers: &HeaderMap, body: Bytes) -> std::io::Result<Bytes> {
 }
 
 impl Store {
+    /// Whether a request may come now; a large one is paid for afterwards.
+    fn has_room(&self, rate: u32, spans: usize) -> bool {
+        let mut room = lock(&self.room);
+        let rate = f64::from(rate);
+        let more = room.1.elapsed().as_secs_f64() * rate;
+        *room = ((room.0 + more).min(rate), Instant::now());
+        let has_room = room.0 > 0.0;
+        if has_room {
+            room.0 -= spans as f64;
+        }
+        has_room
+    }
+
     /// Does with one request what the behaviour says.
     async fn take(&self, body: Bytes) -> Result<ExportTraceServiceResponse, StatusCode> {
         *lock(&self.requests) += 1;
@@ -278,6 +303,11 @@ impl Store {
                 return Err(StatusCode::from_u16(status).unwrap_or(StatusCode::IM_A_TEAPOT));
             }
             Behaviour::Partial(n) => rejected = n.min(spans.len()),
+            Behaviour::AtMost(rate) if !self.has_room(rate, spans.len()) => {
+                *lock(&self.pushed_back) += 1;
+                return Err(StatusCode::TOO_MANY_REQUESTS);
+            }
+            Behaviour::AtMost(_) => {}
             Behaviour::LetFall(n) => fallen = n.min(spans.len()),
             Behaviour::Hang => std::future::pending().await,
         }

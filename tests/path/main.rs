@@ -3,6 +3,7 @@
 mod all_in_one;
 mod bench_filter;
 mod bridge_away;
+mod busy;
 mod dead_letters;
 mod examples;
 mod forwarders;
@@ -31,6 +32,7 @@ fn main() -> std::process::ExitCode {
         one_trace::tests(),
         normal::tests(),
         outage::tests(),
+        busy::tests(),
         forwarders::tests(),
         bridge_away::tests(),
         unchanged::tests(),

@@ -278,7 +278,7 @@ async fn grpc_is_answered_as_otlp_has_it() {
         "{reason}"
     );
     rig.log.set(Mood::Away);
-    let Outcome::Retry { after, reason } = rig.grpc(request(&[1])).await else { panic!() };
+    let Outcome::Retry { after, reason, .. } = rig.grpc(request(&[1])).await else { panic!() };
     assert_eq!(after, Some(Duration::from_secs(1)), "{reason}");
     assert!(reason.contains("Unavailable"), "{reason}");
 }

@@ -171,6 +171,8 @@ async fn deliver(
         Outcome::Partial { rejected_spans, message } => {
             not_delivered(format!("{rejected_spans} spans were left out: {message}"))
         }
-        Outcome::Retry { reason, .. } | Outcome::Refused { reason } => not_delivered(reason),
+        Outcome::Retry { reason, .. }
+        | Outcome::TooLarge { reason }
+        | Outcome::Refused { reason } => not_delivered(reason),
     }
 }

@@ -7,6 +7,7 @@ use super::format;
 use super::gate::Gate;
 use super::headroom::Headroom;
 use super::metrics::{As, Metrics, now_ms};
+use super::pace::Pace;
 use super::partition::{Arrival, Fresh, Partition};
 use super::settings::Settings;
 use super::window::Window;
@@ -48,6 +49,7 @@ pub async fn run(
     let deliverer = Arc::new(Deliverer {
         destination,
         gate: Gate::new(settings.backoff_min, settings.backoff_max),
+        pace: Pace::new(settings.slow_answer, metrics.send_rate_limit.clone()),
         dead_letters: DeadLetters::new(dead_letters, log.topic(), metrics.clone()),
         metrics: metrics.clone(),
     });

@@ -17,6 +17,11 @@ pub enum Fault {
     NotUnderstood,
     /// The destination refused it for good.
     Refused,
+    /// The destination refused this part of a record, and was given the others.
+    Part {
+        /// Spans in it.
+        left_out: u64,
+    },
     /// The destination left out so many of its spans.
     Partial {
         /// Spans; of those that its request lost, as many as may be in this record.
@@ -32,7 +37,7 @@ impl Fault {
     pub fn word(self) -> &'static str {
         match self {
             Self::NotUnderstood => "not_understood",
-            Self::Refused => "refused",
+            Self::Refused | Self::Part { .. } => "refused",
             Self::Partial { .. } => "partial",
         }
     }
@@ -89,7 +94,7 @@ impl DeadLetters {
             |name: &str, value: String| letter.headers.push((name.into(), Bytes::from(value)));
         add(REASON, reason.into());
         add(FAULT, fault.word().into());
-        if let Fault::Partial { left_out } = fault {
+        if let Fault::Partial { left_out } | Fault::Part { left_out } = fault {
             add(LEFT_OUT, left_out.to_string());
         }
         add(TOPIC, self.source.clone());

@@ -5,9 +5,15 @@ use super::export::{Export, Outcome, Request};
 use super::format::Payload;
 use super::gate::Gate;
 use super::metrics::Metrics;
+use super::pace::Pace;
 use crate::ledger::{Fate, Stamp};
 use crate::log::StoredRecord;
 use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// A destination that was away for so long may have started again, and is met slowly.
+const LONG_AWAY: Duration = Duration::from_secs(5);
 
 /// Where a record stands: its partition, the assignment under which it was read, its offset.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,6 +58,8 @@ pub struct Deliverer {
     pub destination: Arc<dyn Export>,
     /// Before the destination.
     pub gate: Gate,
+    /// How fast it is given spans.
+    pub pace: Pace,
     /// For what the destination never takes.
     pub dead_letters: DeadLetters,
     /// The forwarder's numbers.
@@ -70,7 +78,7 @@ impl Deliverer {
         let understood: Vec<&Item> = items.iter().filter(|item| item.payload.is_ok()).collect();
         let mut parts = vec![&understood[..]];
         while let Some(part) = parts.pop() {
-            match self.send(part).await {
+            match self.send(&join(part)).await {
                 Outcome::Delivered => {
                     self.metrics.delivered(part.len() as u64, spans(part));
                     settled.extend(part.iter().map(|item| (item.origin, Fate::Delivered)));
@@ -81,8 +89,11 @@ impl Deliverer {
                 Outcome::Refused { reason } if part.len() == 1 => {
                     settled.push(self.dead_letter(part[0], Fault::Refused, &reason).await);
                 }
+                Outcome::TooLarge { reason } if part.len() == 1 => {
+                    settled.push(self.divide(part[0], reason).await);
+                }
                 // The guilty record is in one of the halves; the destination took nothing of this request.
-                Outcome::Refused { .. } => {
+                Outcome::Refused { .. } | Outcome::TooLarge { .. } => {
                     let (first, second) = part.split_at(part.len() / 2);
                     parts.extend([second, first]);
                 }
@@ -92,27 +103,34 @@ impl Deliverer {
         settled
     }
 
-    /// One request, when the gate lets it pass.
-    async fn send(&self, part: &[&Item]) -> Outcome {
-        let request = join(part);
+    /// One request, when pace and gate let it pass.
+    pub(super) async fn send(&self, request: &Request) -> Outcome {
         if request.bytes == 0 {
             return Outcome::Delivered;
         }
+        self.pace.wait(request.spans).await;
         let pass = self.gate.pass().await;
         self.metrics.in_flight_requests.inc();
         self.metrics.in_flight_spans.inc_by(request.spans as i64);
-        let outcome = self.destination.export(&request).await;
+        let start = Instant::now();
+        let outcome = self.destination.export(request).await;
         self.metrics.in_flight_requests.dec();
         self.metrics.in_flight_spans.dec_by(request.spans as i64);
         match &outcome {
-            Outcome::Retry { after, reason } => {
+            Outcome::Retry { after, reason, is_overload } => {
                 self.metrics.send_failed_requests.inc();
                 self.metrics.destination_up.set(0);
+                if *is_overload {
+                    self.pace.pushed_back();
+                }
                 pass.failed(*after, reason);
             }
             _ => {
                 self.metrics.destination_up.set(1);
-                pass.succeeded();
+                if pass.succeeded().is_some_and(|away| away >= LONG_AWAY) {
+                    self.pace.begin_again();
+                }
+                self.pace.delivered(request.spans, start.elapsed());
             }
         }
         outcome

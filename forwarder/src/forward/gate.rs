@@ -98,15 +98,18 @@ impl Gate {
 }
 
 impl Pass<'_> {
-    /// The destination answered: the gate opens.
-    pub fn succeeded(self) {
+    /// The destination answered: the gate opens. Says how long it was closed, if it was.
+    pub fn succeeded(self) -> Option<Duration> {
         let mut state = self.gate.lock();
-        if state.failures > 0 {
-            let seconds = state.since.elapsed().as_secs_f32();
-            tracing::info!(failures = state.failures, seconds, "the destination answers again");
-            state.failures = 0;
-            state.round += 1;
+        if state.failures == 0 {
+            return None;
         }
+        let away = state.since.elapsed();
+        let seconds = away.as_secs_f32();
+        tracing::info!(failures = state.failures, seconds, "the destination answers again");
+        state.failures = 0;
+        state.round += 1;
+        Some(away)
     }
 
     /// The destination failed: the gate closes for the back-off, or for what the destination asked.
@@ -209,7 +212,9 @@ mod tests {
         let waiting: Vec<_> = (0..4)
             .map(|_| {
                 let gate = gate.clone();
-                tokio::spawn(async move { gate.pass().await.succeeded() })
+                tokio::spawn(async move {
+                    gate.pass().await.succeeded();
+                })
             })
             .collect();
         for task in waiting {

@@ -66,6 +66,7 @@ pub struct Metrics {
     lag: Family<OfPartition, Gauge>,
     pub in_flight_requests: Gauge,
     pub in_flight_spans: Gauge,
+    pub send_rate_limit: Gauge,
     pub held_bytes: Gauge,
     pub window_records: Gauge,
     pub commits: Counter,
@@ -145,6 +146,11 @@ impl Metrics {
             "in_flight_spans",
             "Spans in requests to the destination now",
             own.in_flight_spans.clone(),
+        );
+        registry.register(
+            "send_rate_limit_spans",
+            "Spans a second that the destination is given at most, since it pushed back; 0: no limit",
+            own.send_rate_limit.clone(),
         );
         registry.register("held_bytes", "Bytes read and not delivered yet", own.held_bytes.clone());
         registry.register(

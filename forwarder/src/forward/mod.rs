@@ -1,12 +1,13 @@
 //! Export: records out of the log, joined without decoding, delivered, and only then committed.
 //!
 //! consume (the loop) → format (what is in a record) → deliver (join, retry, find the guilty) → export (the wire);
-//! window says what may be committed, gate keeps a destination that is away from being stormed.
+//! window says what may be committed, gate keeps a destination that is away from being stormed, pace one that is busy.
 
 mod consume;
 mod dead_letter;
 mod deliver;
 mod destination;
+mod divide;
 mod export;
 mod format;
 mod gate;
@@ -14,6 +15,7 @@ mod headroom;
 mod ledger_metrics;
 pub mod letter_headers;
 mod metrics;
+mod pace;
 mod partition;
 mod repeats;
 mod settings;

@@ -19,6 +19,8 @@ pub struct Settings {
     pub backoff_min: Duration,
     /// The longest pause.
     pub backoff_max: Duration,
+    /// An answer of the destination that takes longer is a sign to go slower.
+    pub slow_answer: Duration,
     /// How often offsets are committed, at most: a kill -9 repeats what was delivered since.
     pub commit_interval: Duration,
     /// How long requests in flight may take when partitions are revoked.
@@ -39,6 +41,7 @@ impl Default for Settings {
             max_held_bytes: 32 << 20,
             backoff_min: Duration::from_millis(500),
             backoff_max: Duration::from_secs(30),
+            slow_answer: Duration::from_secs(5),
             commit_interval: Duration::from_millis(50),
             revoke_timeout: Duration::from_secs(5),
             headroom_warning: 20,

@@ -1,6 +1,7 @@
 //! The forwarder's promises, with a log and a destination that do as they are told.
 
 mod again;
+mod too_large;
 
 use super::*;
 use crate::log::double::{Double, Mood};
@@ -32,7 +33,7 @@ fn names(request: &Request) -> Vec<String> {
     scopes.flat_map(|scope| scope.spans).map(|span| span.name).collect()
 }
 
-/// Takes spans; refuses requests with one named `poison`; holds those with one named `slow` until told; is away
+/// Takes spans; refuses requests with one named `poison`, and as too large those with two named `huge…`; holds those with one named `slow` until told; is away
 /// when told.
 struct Fake {
     taken: Mutex<Vec<String>>,
@@ -48,13 +49,17 @@ impl Export for Fake {
         let names = names(request);
         assert_eq!(names.len() as u64, request.spans);
         if *self.is_away.borrow() {
-            return Outcome::Retry { after: None, reason: "away".into() };
+            return Outcome::Retry { after: None, reason: "away".into(), is_overload: false };
         }
         if names.iter().any(|name| name == "slow") {
             let _ = self.is_slow.subscribe().wait_for(|is_slow| !is_slow).await;
         }
         if names.iter().any(|name| name == "poison") {
             return Outcome::Refused { reason: "poison".into() };
+        }
+        let huge = names.iter().filter(|name| name.starts_with("huge")).count();
+        if huge > 1 || names.iter().any(|name| name == "huge alone") {
+            return Outcome::TooLarge { reason: "too large".into() };
         }
         if names.iter().any(|name| name == "half") {
             return Outcome::Partial { rejected_spans: 1, message: "half".into() };

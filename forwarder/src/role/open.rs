@@ -158,6 +158,7 @@ pub fn forward_settings(args: &SendArgs, process: &crate::args::ProcessArgs) -> 
         max_request_bytes: args.send_request_bytes,
         backoff_min: args.backoff_min,
         backoff_max: args.backoff_max,
+        slow_answer: args.request_timeout / 2,
         drain_timeout: process.drain_timeout,
         ..forward::Settings::default()
     }

@@ -70,13 +70,17 @@ impl Destination {
 
     /// The answer, and how many of the spans it takes; the rest of a partial success is at the front.
     fn decide(&self, spans: &[(u64, Bytes)]) -> (Outcome, usize) {
-        let retry = |reason: &str| Outcome::Retry { after: None, reason: reason.into() };
+        let retry = |reason: &str| Outcome::Retry {
+            after: None,
+            reason: reason.into(),
+            is_overload: false,
+        };
         let mood = self.state.lock().unwrap().mood;
         let moody = |draws| mood == Mood::Moody && self.chance.one_in(draws);
         match mood {
             Mood::Away if self.chance.one_in(3) => {
                 let after = Some(self.chance.delay(3_000));
-                (Outcome::Retry { after, reason: "429".into() }, 0)
+                (Outcome::Retry { after, reason: "429".into(), is_overload: true }, 0)
             }
             Mood::Away => (retry("503"), 0),
             Mood::Hanging => {

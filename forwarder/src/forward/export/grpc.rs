@@ -56,6 +56,7 @@ impl Export for Grpc {
             Err(_) => Outcome::Retry {
                 after: None,
                 reason: format!("no answer within {:?}", self.timeout),
+                is_overload: true,
             },
         }
     }
@@ -70,10 +71,13 @@ fn of_status(status: &Status) -> Outcome {
         ["larger than max", "too large"].iter().any(|words| status.message().contains(words));
     match status.code() {
         Code::InvalidArgument => Outcome::Refused { reason },
-        Code::ResourceExhausted | Code::OutOfRange if too_large => Outcome::Refused { reason },
-        _ => {
+        Code::ResourceExhausted | Code::OutOfRange if too_large => Outcome::TooLarge { reason },
+        code => {
             let after = RpcStatus::decode(status.details()).ok().and_then(|s| s.retry_after());
-            Outcome::Retry { after, reason }
+            // A destination that cannot be reached is UNAVAILABLE too, and asks for no pause.
+            let is_overload =
+                matches!(code, Code::ResourceExhausted | Code::DeadlineExceeded) || after.is_some();
+            Outcome::Retry { after, reason, is_overload }
         }
     }
 }
@@ -84,9 +88,10 @@ mod tests {
 
     #[test]
     fn only_what_blames_the_data_is_final() {
-        let refused = |status| matches!(of_status(&status), Outcome::Refused { .. });
+        let refused = |status| !matches!(of_status(&status), Outcome::Retry { .. });
         assert!(refused(Status::invalid_argument("bad span")));
-        assert!(refused(Status::resource_exhausted("received message larger than max (5 vs. 4)")));
+        let status = Status::resource_exhausted("received message larger than max (5 vs. 4)");
+        assert!(matches!(of_status(&status), Outcome::TooLarge { .. }));
         for status in [
             Status::resource_exhausted("busy"),
             Status::unavailable("down"),

@@ -45,7 +45,11 @@ impl Export for Http {
     async fn export(&self, request: &Request) -> Outcome {
         match self.post(joined(request)).await {
             Ok((status, headers, body)) => of_answer(status, &headers, &body, SystemTime::now()),
-            Err(error) => Outcome::Retry { after: None, reason: with_sources(&error) },
+            Err(error) => Outcome::Retry {
+                after: None,
+                reason: with_sources(&error),
+                is_overload: error.is_timeout() && !error.is_connect(),
+            },
         }
     }
 }
@@ -67,10 +71,17 @@ fn of_answer(status: StatusCode, headers: &HeaderMap, body: &[u8], now: SystemTi
     }
     let reason = format!("HTTP {}: {}", status.as_u16(), message(headers, body));
     match status {
-        StatusCode::BAD_REQUEST
-        | StatusCode::PAYLOAD_TOO_LARGE
-        | StatusCode::UNPROCESSABLE_ENTITY => Outcome::Refused { reason },
-        _ => Outcome::Retry { after: retry_after(headers, now), reason },
+        StatusCode::BAD_REQUEST | StatusCode::UNPROCESSABLE_ENTITY => Outcome::Refused { reason },
+        StatusCode::PAYLOAD_TOO_LARGE => Outcome::TooLarge { reason },
+        _ => {
+            let overloads = [
+                StatusCode::TOO_MANY_REQUESTS,
+                StatusCode::SERVICE_UNAVAILABLE,
+                StatusCode::GATEWAY_TIMEOUT,
+            ];
+            let is_overload = overloads.contains(&status);
+            Outcome::Retry { after: retry_after(headers, now), reason, is_overload }
+        }
     }
 }
 
@@ -109,9 +120,10 @@ mod tests {
 
     #[test]
     fn only_what_blames_the_data_is_final() {
-        for status in [400, 413, 422] {
+        for status in [400, 422] {
             assert!(matches!(answer(status, None), Outcome::Refused { .. }), "{status}");
         }
+        assert!(matches!(answer(413, None), Outcome::TooLarge { .. }));
         for status in [301, 401, 403, 404, 405, 408, 429, 500, 501, 502, 503, 504] {
             assert!(matches!(answer(status, None), Outcome::Retry { .. }), "{status}");
         }
@@ -125,6 +137,7 @@ mod tests {
             let wanted = Outcome::Retry {
                 after: seconds.map(Duration::from_secs),
                 reason: "HTTP 503: said".into(),
+                is_overload: true,
             };
             assert_eq!(answer(503, Some(text)), wanted);
         }

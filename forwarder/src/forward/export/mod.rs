@@ -40,6 +40,13 @@ pub enum Outcome {
         after: Option<Duration>,
         /// What was said, or what failed.
         reason: String,
+        /// Whether it says that it is given too much.
+        is_overload: bool,
+    },
+    /// It will never take a request of this size; smaller ones it may.
+    TooLarge {
+        /// Why.
+        reason: String,
     },
     /// It will never take this request; what is to blame may be one record of it.
     Refused {

@@ -1,0 +1,87 @@
+//! A record that is too large for the destination, alone in its request: delivered in parts, each holding some of its spans.
+
+use super::dead_letter::Fault;
+use super::deliver::{Deliverer, Item, Origin};
+use super::export::{Outcome, Request};
+use crate::ledger::Fate;
+use crate::log::{Record, StoredRecord};
+use crate::otlp::split::split;
+use bytes::Bytes;
+
+/// Some of a record's spans.
+struct Part {
+    value: Bytes,
+    spans: u64,
+}
+
+impl Deliverer {
+    /// Returns when every part is delivered or dead-lettered.
+    pub(super) async fn divide(&self, item: &Item, reason: String) -> (Origin, Fate) {
+        let Ok(payload) = &item.payload else { return (item.origin, Fate::Delivered) };
+        let whole = Part { value: payload.value.clone(), spans: payload.spans };
+        let mut parts = vec![(whole, Some(reason))];
+        let mut left_out = 0;
+        while let Some((part, too_large)) = parts.pop() {
+            let outcome = match too_large {
+                Some(reason) => Outcome::TooLarge { reason },
+                None => self.send(&part.request()).await,
+            };
+            match outcome {
+                Outcome::Delivered => self.metrics.delivered(0, part.spans),
+                Outcome::Retry { .. } => parts.push((part, None)),
+                Outcome::Partial { rejected_spans, message } => {
+                    let rejected = rejected_spans.min(part.spans);
+                    self.metrics.rejected_spans.inc_by(rejected);
+                    self.metrics.delivered(0, part.spans - rejected);
+                    let reason = format!("{rejected} of {} spans left out: {message}", part.spans);
+                    left_out += self.give_up(item, part, rejected, &reason).await;
+                }
+                Outcome::Refused { reason } => {
+                    let spans = part.spans;
+                    left_out += self.give_up(item, part, spans, &reason).await;
+                }
+                Outcome::TooLarge { reason } => match part.halves() {
+                    Some(halves) => parts.extend(halves.into_iter().map(|half| (half, None))),
+                    None => {
+                        let spans = part.spans;
+                        left_out += self.give_up(item, part, spans, &reason).await;
+                    }
+                },
+            }
+        }
+        self.metrics.delivered_records.inc();
+        let fate = match left_out {
+            0 => Fate::Delivered,
+            all if all >= payload.spans => Fate::DeadLettered,
+            some => Fate::Partly(some),
+        };
+        (item.origin, fate)
+    }
+
+    /// Keeps one part as a dead letter; gives the spans that are not delivered.
+    async fn give_up(&self, item: &Item, part: Part, left_out: u64, reason: &str) -> u64 {
+        let record = Record { value: part.value, ..item.stored.record.clone() };
+        let stored = StoredRecord { record, ..item.stored };
+        self.dead_letters.put(&stored, Fault::Part { left_out }, reason).await;
+        self.metrics.dead_lettered_spans.inc_by(left_out);
+        left_out
+    }
+}
+
+impl Part {
+    fn request(&self) -> Request {
+        Request { bytes: self.value.len(), spans: self.spans, chunks: vec![self.value.clone()] }
+    }
+
+    /// Parts of half the size or less, if there is more than one span. Spans that would be in none of them are never left
+    /// behind: then there are no halves.
+    fn halves(&self) -> Option<Vec<Part>> {
+        let split = split(&self.value, self.value.len() / 2).ok()?;
+        let part = |part: crate::otlp::split::TracePart| Part {
+            value: part.value,
+            spans: part.spans.into(),
+        };
+        let is_divided = split.rejected_spans == 0 && split.traces.len() > 1;
+        is_divided.then(|| split.traces.into_iter().rev().map(part).collect())
+    }
+}

@@ -1,0 +1,293 @@
+//! How fast spans go out: as fast as they can, until the destination says that it is too fast. Then additive increase and
+//! multiplicative decrease, as TCP has it (RFC 5681), of spans a second. A destination that was away is met slowly, and
+//! twice as fast each second until it pushes back: one that has just started again shall not be knocked over.
+
+use prometheus_client::metrics::gauge::Gauge;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::time::{Instant, sleep_until};
+
+/// What is kept of the rate when the destination pushes back; and when it only answers slowly.
+const DECREASE: f64 = 0.7;
+const DECREASE_WHEN_SLOW: f64 = 0.9;
+/// What a second adds to the rate, of the rate after the last decrease.
+const INCREASE: f64 = 0.05;
+/// Two decreases are this far apart: requests that were in flight together are one sign.
+const ROUND: Duration = Duration::from_secs(1);
+/// How often a request that waits looks whether the rate is another.
+const LOOK: Duration = Duration::from_millis(50);
+/// Never slower than this, spans a second.
+const LEAST: f64 = 50.0;
+/// How a destination is met that was away.
+const FIRST: f64 = 2_000.0;
+/// So many times above what is delivered, a limit limits nothing, and ends.
+const OUT_OF_REACH: f64 = 8.0;
+
+/// Shared by all requests to one destination.
+#[derive(Debug)]
+pub struct Pace {
+    state: Mutex<State>,
+    /// The rate, spans a second; 0: without a limit.
+    shown: Gauge,
+    /// An answer that takes longer is a sign to go slower.
+    slow: Duration,
+}
+
+#[derive(Debug)]
+struct State {
+    /// Spans a second; `None`: without a limit.
+    rate: Option<f64>,
+    /// What a second adds.
+    step: f64,
+    /// Growing twofold each second, until the first sign.
+    is_starting: bool,
+    /// When the next request may go.
+    next: Instant,
+    /// When the rate was changed last, and when it was last made less.
+    changed: Instant,
+    decreased: Option<Instant>,
+    /// Spans delivered in this second, which began then, and in the one before.
+    second: Instant,
+    now: f64,
+    before: f64,
+}
+
+impl Pace {
+    /// Without a limit. An answer that takes longer than `slow` is a sign to go slower.
+    pub fn new(slow: Duration, shown: Gauge) -> Self {
+        let now = Instant::now();
+        let state = State {
+            rate: None,
+            step: 0.0,
+            is_starting: false,
+            next: now,
+            changed: now,
+            decreased: None,
+            second: now,
+            now: 0.0,
+            before: 0.0,
+        };
+        Self { state: Mutex::new(state), shown, slow }
+    }
+
+    /// Waits until so many spans may go.
+    pub async fn wait(&self, spans: u64) {
+        while let Some(until) = self.take(spans) {
+            sleep_until(until).await;
+        }
+    }
+
+    fn take(&self, spans: u64) -> Option<Instant> {
+        self.lock().take(spans, Instant::now())
+    }
+
+    /// The destination took so many spans, and answered after this time.
+    pub fn delivered(&self, spans: u64, after: Duration) {
+        let mut state = self.lock();
+        state.count(spans as f64);
+        if after > self.slow {
+            state.decrease(DECREASE_WHEN_SLOW);
+        } else {
+            state.increase(spans as f64);
+        }
+        self.show(&state);
+    }
+
+    /// The destination said that it is too much.
+    pub fn pushed_back(&self) {
+        let mut state = self.lock();
+        state.decrease(DECREASE);
+        self.show(&state);
+    }
+
+    /// The destination answers again, after a time away.
+    pub fn begin_again(&self) {
+        let mut state = self.lock();
+        let rate = state.rate.map_or(FIRST, |rate| rate.min(FIRST));
+        (state.rate, state.is_starting) = (Some(rate), true);
+        (state.next, state.changed) = (Instant::now(), Instant::now());
+        self.show(&state);
+    }
+
+    fn show(&self, state: &State) {
+        self.shown.set(state.rate.unwrap_or(0.0) as i64);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// Lets a request of so many spans go, and the next one when its time is over; else says when to look again. Nobody
+    /// has a place in a queue: that would be reckoned by a rate that may be long past.
+    fn take(&mut self, spans: u64, now: Instant) -> Option<Instant> {
+        let rate = self.rate?;
+        if now < self.next {
+            return Some(self.next.min(now + LOOK));
+        }
+        self.next = now + Duration::from_secs_f64(spans as f64 / rate);
+        None
+    }
+
+    fn count(&mut self, spans: f64) {
+        let elapsed = self.second.elapsed();
+        if elapsed >= Duration::from_secs(1) {
+            self.before = if elapsed < Duration::from_secs(2) { self.now } else { 0.0 };
+            (self.now, self.second) = (0.0, Instant::now());
+        }
+        self.now += spans;
+    }
+
+    /// Spans a second, as delivered.
+    fn delivered(&self) -> f64 {
+        self.before.max(self.now)
+    }
+
+    fn decrease(&mut self, factor: f64) {
+        if self.decreased.is_some_and(|last| last.elapsed() < ROUND) {
+            return;
+        }
+        let (rate, is_starting) = match self.rate {
+            Some(rate) if !self.is_starting => (rate, false),
+            // It grew by what got through, so twofold at most since then.
+            Some(rate) => (self.delivered().max(rate / 2.0), false),
+            // What got through may be little yet: from there it is found quickly what is possible.
+            None => (self.delivered(), true),
+        };
+        let rate = (rate * factor).max(LEAST);
+        (self.rate, self.step, self.is_starting) = (Some(rate), rate * INCREASE, is_starting);
+        (self.changed, self.decreased) = (Instant::now(), Some(Instant::now()));
+    }
+
+    fn increase(&mut self, spans: f64) {
+        let Some(rate) = self.rate else { return };
+        let more = match self.is_starting {
+            // As many again as got through: twofold each second.
+            true => spans,
+            false => self.step * self.changed.elapsed().as_secs_f64().min(1.0),
+        };
+        let now = Instant::now();
+        self.changed = now;
+        // What is left of the pause was reckoned by the old rate.
+        let pause = self.next.saturating_duration_since(now);
+        self.next = now + pause.mul_f64(rate / (rate + more));
+        let is_out_of_reach = rate + more > OUT_OF_REACH * self.delivered().max(FIRST);
+        self.rate = (!is_out_of_reach).then_some(rate + more);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+
+    const REQUEST: u64 = 250;
+
+    fn pace() -> Pace {
+        Pace::new(Duration::from_secs(5), Gauge::default())
+    }
+
+    /// A destination that takes so many spans a second, and says so when it is asked to take more.
+    struct Busy {
+        rate: f64,
+        room: Mutex<(f64, Instant)>,
+    }
+
+    impl Busy {
+        fn take(&self, spans: u64) -> bool {
+            let mut room = self.room.lock().unwrap();
+            let more = room.1.elapsed().as_secs_f64() * self.rate;
+            *room = ((room.0 + more).min(self.rate / 2.0), Instant::now());
+            let is_taken = room.0 >= spans as f64;
+            if is_taken {
+                room.0 -= spans as f64;
+            }
+            is_taken
+        }
+    }
+
+    /// Sends from eight tasks for a minute: spans taken, and requests refused of all.
+    async fn a_minute(pace: Arc<Pace>, rate: f64) -> (u64, u64, u64) {
+        let busy = Arc::new(Busy { rate, room: Mutex::new((0.0, Instant::now())) });
+        let end = Instant::now() + Duration::from_secs(60);
+        let senders: Vec<_> = (0..8)
+            .map(|_| {
+                let (pace, busy) = (pace.clone(), busy.clone());
+                tokio::spawn(async move {
+                    let (mut taken, mut refused, mut all) = (0, 0, 0);
+                    while Instant::now() < end {
+                        pace.wait(REQUEST).await;
+                        tokio::time::sleep(Duration::from_millis(5)).await;
+                        all += 1;
+                        if busy.take(REQUEST) {
+                            taken += REQUEST;
+                            pace.delivered(REQUEST, Duration::from_millis(5));
+                        } else {
+                            refused += 1;
+                            pace.pushed_back();
+                            tokio::time::sleep(Duration::from_millis(500)).await;
+                        }
+                    }
+                    (taken, refused, all)
+                })
+            })
+            .collect();
+        let mut sum = (0, 0, 0);
+        for sender in senders {
+            let (taken, refused, all) = sender.await.unwrap();
+            sum = (sum.0 + taken, sum.1 + refused, sum.2 + all);
+        }
+        sum
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_busy_destination_is_used_well_and_seldom_asked_too_much() {
+        for rate in [2_000.0, 20_000.0, 100_000.0] {
+            let (taken, refused, all) = a_minute(Arc::new(pace()), rate).await;
+            let possible = (rate * 60.0) as u64;
+            assert!(taken * 10 >= possible * 6, "{rate}: {taken} of {possible}");
+            assert!(refused * 10 <= all, "{rate}: {refused} refused of {all}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_destination_that_says_nothing_has_no_limit() {
+        let pace = pace();
+        for _ in 0..1_000 {
+            pace.wait(REQUEST).await;
+            pace.delivered(REQUEST, Duration::from_millis(1));
+        }
+        assert_eq!(pace.lock().rate, None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_that_was_away_is_met_slowly_and_then_without_a_limit() {
+        let pace = pace();
+        pace.begin_again();
+        let start = Instant::now();
+        let mut first_second = 0;
+        while pace.lock().rate.is_some() {
+            pace.wait(REQUEST).await;
+            if start.elapsed() < Duration::from_secs(1) {
+                first_second += REQUEST;
+            }
+            pace.delivered(REQUEST, Duration::from_millis(1));
+            assert!(start.elapsed() < Duration::from_secs(30), "it goes on");
+        }
+        assert!((1_000..8_000).contains(&first_second), "{first_second}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn slow_answers_are_a_sign_too_and_those_of_one_moment_are_one() {
+        let pace = pace();
+        for _ in 0..10 {
+            pace.delivered(1_000, Duration::from_millis(1));
+        }
+        for _ in 0..10 {
+            pace.delivered(1_000, Duration::from_secs(6));
+        }
+        let rate = pace.lock().rate.unwrap();
+        assert!((9_000.0..12_000.0).contains(&rate), "{rate}");
+    }
+}
