@@ -2,6 +2,7 @@
 
 mod grpc;
 pub mod grpc_service;
+pub mod mirror;
 pub mod oddities;
 pub mod origin;
 pub mod proxy;
@@ -9,6 +10,7 @@ pub mod sink;
 pub mod wire;
 
 pub use grpc_service::GrpcService;
+pub use mirror::Mirror;
 pub use oddities::Oddities;
 pub use origin::Origin;
 pub use sink::{Behaviour, Sink};

@@ -4,9 +4,11 @@ mod all_in_one;
 mod bench_filter;
 mod bridge_away;
 mod busy;
+mod context;
 mod dead_letters;
 mod examples;
 mod forwarders;
+mod gateway;
 mod harness;
 mod kills;
 mod ledger;
@@ -18,6 +20,7 @@ mod outage;
 mod oversize;
 mod parts;
 mod rig;
+mod sampling;
 mod shutdown;
 mod spans;
 mod spool;
@@ -30,6 +33,8 @@ fn main() -> std::process::ExitCode {
         examples::tests(),
         bench_filter::tests(),
         one_trace::tests(),
+        context::tests(),
+        sampling::tests(),
         normal::tests(),
         outage::tests(),
         busy::tests(),
