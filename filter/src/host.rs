@@ -95,6 +95,9 @@ pub trait Host: Copy {
     /// The current request's headers, serialized.
     fn request_headers(self) -> Result<Vec<u8>, HostError>;
 
+    /// A header of the current request; of one that is there twice, the first.
+    fn request_header(self, name: &str) -> Result<Vec<u8>, HostError>;
+
     /// Sets a request header; others of that name go.
     fn set_request_header(self, name: &str, value: &str) -> Result<(), HostError>;
 

@@ -14,6 +14,7 @@ pub mod batch;
 pub mod config;
 pub mod encode;
 pub mod envoy_tags;
+pub mod glance;
 pub mod header_map;
 pub mod host;
 pub mod ids;

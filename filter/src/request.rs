@@ -4,6 +4,7 @@
 use crate::admission::{Arrival, Fate, Recording, is_left_alone, join};
 use crate::attempt::Attempt;
 use crate::config::KindChoice;
+use crate::glance;
 use crate::header_map::{RequestHeaders, pairs};
 use crate::host::Host;
 use crate::properties::{Properties, Property};
@@ -78,6 +79,13 @@ impl Recorded {
     /// Runs once a request, at its headers, or at its end when it never came so far.
     fn admit<H: Host>(worker: &mut Worker<H>, forwards: bool) -> Option<Box<Self>> {
         let host = worker.host;
+        if worker.glance.is_worth_it() {
+            let traceparent = host.request_header("traceparent");
+            if traceparent.is_ok_and(|value| glance::is_left_out(&value)) {
+                worker.sampler.counts.sampled_out += 1;
+                return None;
+            }
+        }
         let raw = host.request_headers().ok()?;
         let headers = RequestHeaders::scan(&raw);
         if is_left_alone(&headers, &worker.config.exclude_paths) {
@@ -94,6 +102,7 @@ impl Recorded {
         if forwards {
             joined.outgoing.apply(&headers, propagation, &mut |edit| write(host, edit));
         }
+        worker.glance.learn(joined.fate == Fate::Pass);
         let (mut recording, is_watched) = match joined.fate {
             Fate::Pass => return None,
             Fate::Record(recording) => (recording, false),
@@ -125,6 +134,19 @@ impl Recorded {
         }
     }
 
+    /// Whether a cheap look says that a request which was not sampled is not to be kept either.
+    fn is_harmless<H: Host>(&self, worker: &Worker<H>) -> bool {
+        if self.headers.is_empty() {
+            return false;
+        }
+        let is_grpc = is_grpc(RequestHeaders::scan(&self.headers).content_type);
+        let number = |path: [&str; 2]| {
+            let bytes = worker.host.property(&path).ok()?.try_into().ok()?;
+            u64::try_from(i64::from_le_bytes(bytes)).ok()
+        };
+        worker.sampler.keep().is_harmless(is_grpc, number)
+    }
+
     /// What this request holds.
     fn bytes(&self) -> usize {
         let parent = self.recording.parent.as_ref();
@@ -135,7 +157,7 @@ impl Recorded {
     /// Makes the span of a request that is over, if it shall have one.
     fn make_span<H: Host>(mut self, worker: &mut Worker<H>) {
         let host = worker.host;
-        if self.is_watched && is_harmless(worker) {
+        if self.is_watched && self.is_harmless(worker) {
             return;
         }
         if self.recording.has_other_tracer {
@@ -193,13 +215,6 @@ impl Recorded {
         span::write_sampling(&mut worker.scratch, &self.recording.root_state, sampled_by);
         worker.hand_over();
     }
-}
-
-/// Whether a cheap question says that a request which was not sampled is not to be kept either.
-fn is_harmless<H: Host>(worker: &Worker<H>) -> bool {
-    const FALSE: &[u8] = &[0];
-    let answer = worker.suspicion.and_then(|question| worker.host.evaluate(question).ok());
-    answer.as_deref() == Some(FALSE)
 }
 
 fn kept(exchange: &Exchange<'_>, sampler: &mut Sampler) -> Option<Kept> {

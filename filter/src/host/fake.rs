@@ -20,6 +20,7 @@ pub const CALLS: [&str; 17] = [
     "set_tick_period",
     "get_configuration",
     "get_request_headers",
+    "get_request_header",
     "set_request_header",
     "remove_request_header",
     "get_response_status",
@@ -143,6 +144,14 @@ impl Host for &Fake {
         let headers = self.headers.borrow();
         let pairs: Vec<_> = headers.iter().map(|(key, value)| (&key[..], &value[..])).collect();
         Ok(serialize(&pairs))
+    }
+
+    fn request_header(self, name: &str) -> Result<Vec<u8>, HostError> {
+        const NOT_FOUND: HostError = HostError { call: "get_request_header", status: 1 };
+        self.ask("get_request_header")?;
+        let headers = self.headers.borrow();
+        let found = headers.iter().find(|(key, _)| key == name.as_bytes());
+        found.map(|(_, value)| value.clone()).ok_or(NOT_FOUND)
     }
 
     fn set_request_header(self, name: &str, value: &str) -> Result<(), HostError> {

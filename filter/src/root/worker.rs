@@ -10,7 +10,8 @@ use crate::attributes::Recipe;
 use crate::batch::Envelope;
 use crate::config::Config;
 use crate::envoy_tags;
-use crate::host::{Destination, Expression, Host, HostError, LogLevel};
+use crate::glance::Glance;
+use crate::host::{Destination, Host, HostError, LogLevel};
 use crate::ids::IdSource;
 use crate::metrics::Reading;
 use crate::outbox::{Outbox, Settled};
@@ -37,10 +38,10 @@ pub struct Worker<H> {
     pub attempts: Attempts,
     /// New ids.
     pub ids: IdSource,
+    /// Whether one header tells that there is nothing to do.
+    pub glance: Glance,
     /// Which requests are recorded.
     pub sampler: Sampler,
-    /// Whether a request that was not sampled may have to be kept, where that can be asked.
-    pub suspicion: Option<Expression>,
     /// What a span is made by.
     pub recipe: Recipe,
     /// What is read of a finished request.
@@ -60,8 +61,8 @@ impl<H: Host> Worker<H> {
         let node = node::node(host);
         let resource = resource::encode(&resource::attributes(&config, &node));
         let outbox = Outbox::new(config.limits, Envelope::new(resource, SCOPE_NAME, VERSION));
+        let glance = Glance::new(&config);
         let sampler = Sampler::new(config.sampling.clone());
-        let suspicion = sampler.keep().expression().and_then(|text| host.compile(&text).ok());
         let environment = || host.environment().unwrap_or_default();
         let recipe =
             Recipe::new(std::mem::take(&mut config.spans), envoy_tags::of_node(&node), environment);
@@ -70,8 +71,8 @@ impl<H: Host> Worker<H> {
         Self {
             host,
             config,
+            glance,
             sampler,
-            suspicion,
             direction: node::listener_direction(host),
             outbox,
             room: Room::new(MAX_OPEN_BYTES),

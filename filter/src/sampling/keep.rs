@@ -28,14 +28,9 @@ impl Kept {
     }
 }
 
-/// A gRPC call that did not say OK. The attribute `response.grpc_status` would not do: Envoy gives every
-/// other request one, too.
-const GRPC_CALL_NOT_OK: &str = "('content-type' in request.headers\
-    &&request.headers['content-type'].startsWith('application/grpc')\
-    &&!('grpc-status' in response.trailers&&response.trailers['grpc-status']=='0')\
-    &&!('grpc-status' in response.headers&&response.headers['grpc-status']=='0'))";
-
 const MS_NS: u64 = 1_000_000;
+/// Status codes that are an error to nobody.
+const WELL: std::ops::Range<u64> = 100..400;
 
 impl Keep {
     /// Whether anything is kept, so that requests must be watched until their end.
@@ -45,28 +40,29 @@ impl Keep {
 
     /// Whether and why a request that is over is kept.
     pub fn why(&self, has_failed: bool, duration_ns: u64) -> Option<Kept> {
-        let limit_ns = self.slower_than_ms.map(|ms| ms.saturating_mul(MS_NS));
-        match limit_ns {
+        match self.limit_ns() {
             _ if self.errors && has_failed => Some(Kept::Error),
             Some(limit_ns) if duration_ns > limit_ns => Some(Kept::Slow),
             _ => None,
         }
     }
 
-    /// A CEL expression that is true of every request that may have to be kept, and of few others: a
-    /// cheap question that spares most requests the reading of all their properties. `None` when nothing
-    /// is kept.
-    pub fn expression(&self) -> Option<String> {
-        let mut parts = Vec::new();
-        if self.errors {
-            parts.push("!has(response.code)||response.code>=400||response.code<100".to_owned());
-            parts.push("response.flags!=0".to_owned());
-            parts.push(GRPC_CALL_NOT_OK.to_owned());
-        }
-        if let Some(ms) = self.slower_than_ms {
-            parts.push(format!("request.duration>duration('{ms}ms')"));
-        }
-        (!parts.is_empty()).then(|| parts.join("||"))
+    /// Whether a request that is over is surely not kept, by a cheap look: at most three numbers, read only
+    /// as far as needed. (One CEL expression of the same meaning costs twice as much in Envoy 1.40.) What
+    /// says no is looked at as a whole; so is every gRPC call, whose status is not its code.
+    pub fn is_harmless(&self, is_grpc: bool, read: impl Fn([&str; 2]) -> Option<u64>) -> bool {
+        let went_well = || {
+            let code = read(["response", "code"]);
+            code.is_some_and(|code| WELL.contains(&code)) && read(["response", "flags"]) == Some(0)
+        };
+        let was_fast = |limit_ns: u64| {
+            read(["request", "duration"]).is_some_and(|duration| duration <= limit_ns)
+        };
+        (!self.errors || (!is_grpc && went_well())) && self.limit_ns().is_none_or(was_fast)
+    }
+
+    fn limit_ns(&self) -> Option<u64> {
+        self.slower_than_ms.map(|ms| ms.saturating_mul(MS_NS))
     }
 }
 
@@ -89,16 +85,40 @@ mod tests {
     fn what_is_not_configured_is_not_kept() {
         assert_eq!(Keep::default().why(true, u64::MAX), None);
         assert!(!Keep::default().is_on());
-        assert_eq!(Keep::default().expression(), None);
         let slow = Keep { errors: false, slower_than_ms: Some(u64::MAX) };
         assert_eq!(slow.why(true, u64::MAX), None);
     }
 
+    fn look(keep: &Keep, is_grpc: bool, code: u64, flags: u64, duration: u64) -> bool {
+        keep.is_harmless(is_grpc, |path| match path {
+            ["response", "code"] => Some(code).filter(|code| *code > 0),
+            ["response", "flags"] => Some(flags),
+            ["request", "duration"] => Some(duration),
+            other => panic!("{other:?}"),
+        })
+    }
+
     #[test]
-    fn the_question_asks_only_for_what_is_kept() {
-        let errors = Keep { errors: true, slower_than_ms: None }.expression().unwrap();
-        assert!(errors.contains("response.flags") && !errors.contains("duration"), "{errors}");
-        let slow = Keep { errors: false, slower_than_ms: Some(250) }.expression().unwrap();
-        assert_eq!(slow, "request.duration>duration('250ms')");
+    fn only_a_request_that_went_well_and_fast_is_harmless() {
+        let keep = Keep { errors: true, slower_than_ms: Some(5) };
+        assert!(look(&keep, false, 200, 0, 5 * MS_NS));
+        assert!(look(&keep, false, 304, 0, 0));
+        assert!(!look(&keep, false, 404, 0, 0));
+        assert!(!look(&keep, false, 0, 0, 0));
+        assert!(!look(&keep, false, 200, 1 << 4, 0));
+        assert!(!look(&keep, false, 200, 0, 5 * MS_NS + 1));
+        assert!(!look(&keep, true, 200, 0, 0), "the status of a gRPC call is in its trailers");
+    }
+
+    #[test]
+    fn the_look_asks_only_for_what_is_kept() {
+        let slow = Keep { errors: false, slower_than_ms: Some(5) };
+        assert!(slow.is_harmless(true, |path| (path == ["request", "duration"]).then_some(1)));
+        let errors = Keep { errors: true, slower_than_ms: None };
+        assert!(errors.is_harmless(false, |path| match path {
+            ["response", "code"] => Some(200),
+            ["response", "flags"] => Some(0),
+            other => panic!("{other:?}"),
+        }));
     }
 }

@@ -298,3 +298,33 @@ fn two_configurations_in_one_vm_keep_apart() {
     assert_eq!(vm.roots[0].worker().unwrap().outbox.held_spans(), 1);
     assert_eq!(vm.roots[0].id, 2);
 }
+
+#[test]
+fn a_request_that_its_caller_left_out_costs_one_header_and_no_property() {
+    let fake = Fake::ready();
+    let mut vm = started(&fake);
+    let unsampled = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00";
+    fake.set_headers(&[(":path", "/"), ("traceparent", unsampled)]);
+    request(&mut vm, 10);
+    let before = fake.calls.get();
+    request(&mut vm, 11);
+    assert_eq!(fake.calls.get() - before, 1);
+    assert_eq!(fake.header("traceparent").as_deref(), Some(unsampled));
+    fake.set_headers(&[(":path", "/")]);
+    request(&mut vm, 12);
+    settle(&mut vm, &fake);
+    assert_eq!((fake.metric("spans_sampled_out"), fake.metric("spans_made")), (2, 1));
+}
+
+#[test]
+fn a_watched_request_that_went_well_makes_no_span() {
+    let fake = Fake::ready();
+    *fake.configuration.borrow_mut() =
+        r#"{"cluster":"b","sampling":{"default":"always_off","keep":{"errors":true}}}"#.into();
+    let mut vm = started(&fake);
+    request(&mut vm, 10);
+    assert!(fake.header("traceparent").unwrap().ends_with("-00"));
+    settle(&mut vm, &fake);
+    assert_eq!((fake.metric("spans_sampled_out"), fake.metric("spans_made")), (1, 0));
+    assert_eq!(fake.metric("open_requests_bytes"), 0);
+}
