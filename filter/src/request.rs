@@ -136,7 +136,8 @@ impl Recorded {
 
     /// Whether a cheap look says that a request which was not sampled is not to be kept either.
     fn is_harmless<H: Host>(&self, worker: &Worker<H>) -> bool {
-        if self.headers.is_empty() {
+        // An attempt has numbers of its own, and without its headers nobody knows a gRPC call.
+        if self.attempt.is_some() || self.headers.is_empty() {
             return false;
         }
         let is_grpc = is_grpc(RequestHeaders::scan(&self.headers).content_type);

@@ -119,13 +119,6 @@ fn read(
     Ok(unsafe { Vec::from_raw_parts(data, size, size) })
 }
 
-fn header(call: &'static str, map: u32, name: &str) -> Result<Vec<u8>, HostError> {
-    // SAFETY: `name` is alive, and `read` gives two live out-pointers.
-    read(call, |data, size| unsafe {
-        raw::proxy_get_header_map_value(map, name.as_ptr(), name.len(), data, size)
-    })
-}
-
 fn buffer(call: &'static str, kind: u32, longest: usize) -> Result<Vec<u8>, HostError> {
     // SAFETY: `read` gives two live out-pointers.
     read(call, |data, size| unsafe { raw::proxy_get_buffer_bytes(kind, 0, longest, data, size) })
