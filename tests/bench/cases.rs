@@ -25,19 +25,22 @@ pub enum Case {
     SameTags,
     /// Ours as it is when nothing but the cluster is configured.
     Default,
-    /// Ours where sampling leaves the request out.
-    LeftOut,
+    /// Ours where the request's caller left it out, as in all proxies behind the first.
+    LeftOutByCaller,
+    /// Ours where its own sampling leaves the request out.
+    LeftOutHere,
 }
 
 /// Every case, in the order of the table.
-pub const ALL: [Case; 7] = [
+pub const ALL: [Case; 8] = [
     Case::Bare,
     Case::Floor,
     Case::NativeGrpc,
     Case::NativeHttp,
     Case::SameTags,
     Case::Default,
-    Case::LeftOut,
+    Case::LeftOutByCaller,
+    Case::LeftOutHere,
 ];
 
 impl Case {
@@ -55,13 +58,24 @@ impl Case {
             Case::NativeHttp => "Envoy's tracer over HTTP",
             Case::SameTags => "Spanferry, Envoy's tags",
             Case::Default => "Spanferry, as it comes",
-            Case::LeftOut => "Spanferry, sampled out",
+            Case::LeftOutByCaller => "Spanferry, left out by the caller",
+            Case::LeftOutHere => "Spanferry, left out by itself",
         }
     }
 
     /// Whether each request makes a span that must arrive.
     pub fn makes_spans(self) -> bool {
-        !matches!(self, Case::Bare | Case::Floor | Case::LeftOut)
+        use Case::{Bare, Floor, LeftOutByCaller, LeftOutHere};
+        !matches!(self, Bare | Floor | LeftOutByCaller | LeftOutHere)
+    }
+
+    /// What its requests carry beside what all carry.
+    pub fn headers(self) -> &'static [(&'static str, &'static str)] {
+        const NOT_SAMPLED: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00";
+        match self {
+            Case::LeftOutByCaller => &[("traceparent", NOT_SAMPLED)],
+            _ => &[],
+        }
     }
 
     /// Starts its Envoy between `upstream` and `collector`.
@@ -91,7 +105,7 @@ impl Case {
         };
         match self {
             Case::SameTags => with("attributes", json!("envoy")),
-            Case::LeftOut => with("sampling", json!({ "default": "always_off" })),
+            Case::LeftOutHere => with("sampling", json!({ "default": "always_off" })),
             _ => None,
         }
     }
@@ -110,7 +124,7 @@ impl Case {
             }
             Case::NativeGrpc => native::trace(bootstrap, Exporter::Grpc, all(), all())?,
             Case::NativeHttp => native::trace(bootstrap, Exporter::Http, all(), all())?,
-            Case::SameTags | Case::Default | Case::LeftOut => {}
+            Case::SameTags | Case::Default | Case::LeftOutByCaller | Case::LeftOutHere => {}
         }
         Ok(())
     }

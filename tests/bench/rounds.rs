@@ -79,7 +79,8 @@ impl Stage {
     /// Its turn in a round: as fast as it answers for CPU time, then at a fixed rate for latency.
     async fn turn(&mut self, arguments: &Arguments, requests: u64, paced: u64) -> Result<Slice> {
         let target = self.envoy.address();
-        let mut load = Load::new(target, Until::Requests(requests)).get(PATH, &HEADERS);
+        let headers = [&HEADERS, self.case.headers()].concat();
+        let mut load = Load::new(target, Until::Requests(requests)).get(PATH, &headers);
         load.connections = arguments.connections;
         let before = usage::cpu(self.envoy.id())?;
         load.run().await?.all_ok()?;
