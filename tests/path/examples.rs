@@ -97,12 +97,11 @@ async fn an_upstream_filter_makes_a_span_of_every_attempt(ground: &Ground) -> Re
         spans.iter().partition(|span| span.span.kind() == SpanKind::Server);
     ensure!(servers.len() == 1 && clients.len() == 3, "{} CLIENT spans", clients.len());
     ensure!(clients.iter().all(|client| client.trace_id == servers[0].trace_id), "two traces");
-    // Envoy hands an attempt the headers as the one before left them: one hangs under the other.
-    let mut above = servers[0].span_id.clone();
-    for _ in 0..3 {
-        let mut under = clients.iter().filter(|client| client.parent_id == above);
-        above = under.next().context("an attempt's span hangs nowhere")?.span_id.clone();
-    }
+    let server = &servers[0].span_id;
+    ensure!(clients.iter().all(|client| client.parent_id == *server), "attempts are no siblings");
+    let mut statuses: Vec<_> = clients.iter().filter_map(|client| status(client)).collect();
+    statuses.sort_unstable();
+    ensure!(statuses == [200, 503, 503], "{statuses:?}");
     let failed = clients.iter().filter(|client| has_failed(client)).count();
     ensure!(failed == 2 && !has_failed(servers[0]), "{failed} attempts failed");
     Ok(())
@@ -123,4 +122,14 @@ async fn all_of(collector: &Sink, count: usize) -> Result<Vec<WireSpan>> {
 
 fn has_failed(span: &WireSpan) -> bool {
     span.span.status.as_ref().is_some_and(|status| status.code() == StatusCode::Error)
+}
+
+fn status(span: &WireSpan) -> Option<i64> {
+    use opentelemetry_proto::tonic::common::v1::any_value::Value;
+    let key = "http.response.status_code";
+    let attribute = span.span.attributes.iter().find(|attribute| attribute.key == key)?;
+    match attribute.value.as_ref()?.value {
+        Some(Value::IntValue(status)) => Some(status),
+        _ => None,
+    }
 }
