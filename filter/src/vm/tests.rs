@@ -210,11 +210,11 @@ fn ten_thousand_open_requests_with_large_headers_are_bounded() {
 fn requests_beyond_the_room_have_no_span_and_are_counted() {
     let fake = Fake::ready();
     let mut vm = started(&fake);
-    (10..50_010).for_each(|context| open(&mut vm, context));
-    (10..50_010).for_each(|context| close(&mut vm, context));
+    (10..100_010).for_each(|context| open(&mut vm, context));
+    (10..100_010).for_each(|context| close(&mut vm, context));
     settle(&mut vm, &fake);
     let ledger = *vm.roots[0].worker().unwrap().outbox.ledger();
-    assert_eq!(ledger.made + ledger.not_recorded, 50_000);
+    assert_eq!(ledger.made + ledger.not_recorded, 100_000);
     assert!(ledger.not_recorded > 0 && ledger.made > 10_000, "{ledger:?}");
     assert_eq!(fake.metric("requests_not_recorded"), ledger.not_recorded as i64);
     assert_eq!(fake.lines_with("too many requests under way"), 1);
