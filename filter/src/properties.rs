@@ -125,12 +125,22 @@ impl Selection {
         })
     }
 
-    /// A CEL list of them all.
+    /// A CEL list of them all, that holds for every request.
     pub fn expression(self) -> String {
+        self.list(|property, _| CERTAIN.contains(&property))
+    }
+
+    /// A CEL list of them all, without the guards that a request needs which was answered by a service: a
+    /// third cheaper, since each guard is a lookup of its own. It fails for any other request.
+    pub fn answered_expression(self) -> String {
+        self.list(|_, path| path.len() == 2)
+    }
+
+    fn list(self, is_certain: impl Fn(Property, Path<'_>) -> bool) -> String {
         let mut list = cel::List::default();
         for (property, paths) in self.paths() {
             match paths {
-                [path] if CERTAIN.contains(property) => list.certain(path),
+                [path] if is_certain(*property, path) => list.certain(path),
                 paths => list.first_of(paths),
             }
         }
@@ -195,6 +205,15 @@ mod tests {
         assert!(text.ends_with(
             "has(xds.listener_direction)?xds.listener_direction:'',upstream.request_attempt_count]"
         ));
+    }
+
+    #[test]
+    fn the_expression_for_an_answered_request_guards_headers_only() {
+        let text = selection(true, true).answered_expression();
+        assert!(text.starts_with("[request.time,request.duration,response.code,"), "{text}");
+        assert!(text.contains("upstream.address,xds.cluster_name,xds.route_name,"), "{text}");
+        assert!(text.contains("'grpc-status' in response.trailers?"), "{text}");
+        assert!(!text.contains("has(response.code)"), "{text}");
     }
 
     #[test]

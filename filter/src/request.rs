@@ -186,7 +186,10 @@ impl Recorded {
         };
         let (custom_list, mut custom_single) = (worker.reads.custom().list(host), Vec::new());
         let custom = custom_values(worker, custom_list.as_deref(), &mut custom_single);
-        let now_ns = host.now_ns();
+        let is_timed = [Property::StartTime, Property::Duration]
+            .iter()
+            .all(|time| properties.number(*time).is_some());
+        let now_ns = if is_timed && self.attempt.is_none() { 0 } else { host.now_ns() };
         let seen = self.attempt.as_ref().map(|attempt| attempt.values(now_ns));
         let properties = match &seen {
             Some(seen) => properties.with(seen),

@@ -36,21 +36,26 @@ impl Reads {
 /// A selection of the proxy's attributes, and the expression that reads them.
 pub struct Reading {
     selection: Selection,
-    expression: Option<Expression>,
+    /// For a request that was answered by a service.
+    answered: Option<Expression>,
+    /// For every other.
+    any: Option<Expression>,
 }
 
 impl Reading {
     fn new(host: impl Host, selection: Selection) -> Self {
-        let expression = host.compile(&selection.expression());
-        if let Err(error) = &expression {
+        let any = host.compile(&selection.expression());
+        if let Err(error) = &any {
             host.log(LogLevel::Info, &format_args!("properties are read one by one: {error}"));
         }
-        Self { selection, expression: expression.ok() }
+        let answered = host.compile(&selection.answered_expression()).ok();
+        Self { selection, answered, any: any.ok() }
     }
 
     /// All values at once, for [`Reading::parse`].
     pub fn list(&self, host: impl Host) -> Option<Vec<u8>> {
-        host.evaluate(self.expression?).ok()
+        let read = |expression: Option<Expression>| host.evaluate(expression?).ok();
+        read(self.answered).or_else(|| read(self.any))
     }
 
     /// The values in a list.
