@@ -145,3 +145,82 @@ fn is_error(summary: &Summary<'_>) -> bool {
             status.number() == RESOURCE_EXHAUSTED || status.is_error_for(SpanKind::Server)
         })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::attributes::Recipe;
+    use crate::header_map::RequestHeaders;
+    use crate::properties::{COUNT, Properties};
+    use crate::testing::test;
+    use crate::trace_context::SpanContext;
+    use std::collections::BTreeMap;
+
+    /// Name and tags of a request with these headers and properties.
+    fn told(
+        kind: SpanKind,
+        headers: &RequestHeaders<'_>,
+        read: &[(Property, &[u8])],
+    ) -> (String, BTreeMap<String, String>) {
+        let mut values: [Vec<u8>; COUNT] = Default::default();
+        read.iter().for_each(|(property, value)| values[*property as usize] = value.to_vec());
+        let exchange = Exchange {
+            kind,
+            context: SpanContext { trace_id: [1; 16], span_id: [2; 8], flags: 1 },
+            parent: None,
+            headers,
+            properties: &Properties::from_single(&values),
+            custom: &[],
+            recipe: &Recipe::default(),
+            answered_ns: None,
+            now_ns: 5,
+        };
+        let mut seen = BTreeMap::new();
+        tags(&exchange, &Summary::of(&exchange), &mut |key, value| {
+            let Value::Text(text) = value else { panic!("{key} is no text") };
+            assert!(seen.insert(key.to_owned(), text.to_string()).is_none(), "{key} twice");
+        });
+        (name(&exchange).into_owned(), seen)
+    }
+
+    #[test]
+    fn a_node_outside_of_istio_has_no_tags_of_istio() {
+        let mut node = Node { id: "n".into(), canonical_name: "cart".into(), ..Node::default() };
+        let keys = |node: &Node| of_node(node).iter().map(|(key, _)| *key).collect::<Vec<_>>();
+        assert_eq!(keys(&node), ["node_id", "zone", "istio.canonical_service"]);
+        node.canonical_name.clear();
+        assert_eq!(keys(&node), ["node_id", "zone"]);
+    }
+
+    #[test]
+    fn a_request_without_an_answer_is_an_error_with_status_0() {
+        let headers = RequestHeaders { method: b"GET", ..RequestHeaders::default() };
+        let (name, tags) = told(SpanKind::Server, &headers, &[]);
+        assert_eq!((name.as_str(), tags["http.status_code"].as_str()), ("ingress", "0"));
+        assert_eq!((tags["error"].as_str(), tags["user_agent"].as_str()), ("true", "-"));
+        assert_eq!(tags["response_flags"], "-");
+        assert!(!tags.contains_key("upstream_cluster"));
+    }
+
+    #[test]
+    fn an_exhausted_resource_is_an_error_for_envoy_and_a_user_never_leaves() {
+        let headers = RequestHeaders {
+            method: b"POST",
+            authority: b"me:pw@shop",
+            content_type: b"application/grpc",
+            ..RequestHeaders::default()
+        };
+        let read: [(Property, &[u8]); 3] = [
+            (Property::Status, &200_i64.to_le_bytes()),
+            (Property::GrpcStatus, b"8"),
+            (Property::FinalHost, b"me:pw@shop"),
+        ];
+        let (name, tags) = told(SpanKind::Client, &headers, &read);
+        assert_eq!((name.as_str(), tags["error"].as_str()), ("egress shop", "true"));
+        assert_eq!(
+            (tags["grpc.status_code"].as_str(), tags["grpc.authority"].as_str()),
+            ("8", "shop")
+        );
+        assert!(!tags.values().any(|value| value.contains("pw")), "{tags:?}");
+    }
+}
