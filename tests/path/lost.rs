@@ -67,8 +67,13 @@ fn count(metrics: &spanferry_tests::stack::metrics::Metrics, name: &str) -> u64 
 /// A trace of three spans for each number, one request each.
 pub async fn send(url: &str, numbers: impl Iterator<Item = u8>) -> Result<()> {
     for number in numbers {
-        let span =
-            |id: u8| Span { trace_id: vec![number; 16], span_id: vec![id; 8], ..Span::default() };
+        let span = |id: u8| Span {
+            trace_id: vec![number; 16],
+            span_id: vec![id; 8],
+            start_time_unix_nano: 1_790_000_000_000_000_000,
+            end_time_unix_nano: 1_790_000_000_001_000_000,
+            ..Span::default()
+        };
         let spans = [1, 2, 3].map(span).to_vec();
         let scope_spans = vec![ScopeSpans { spans, ..ScopeSpans::default() }];
         let resource_spans = vec![ResourceSpans { scope_spans, ..ResourceSpans::default() }];

@@ -10,6 +10,7 @@ mod examples;
 mod forwarders;
 mod gateway;
 mod harness;
+mod jaeger_kept;
 mod kills;
 mod ledger;
 mod lost;
@@ -38,6 +39,7 @@ fn main() -> std::process::ExitCode {
         normal::tests(),
         outage::tests(),
         busy::tests(),
+        jaeger_kept::tests(),
         forwarders::tests(),
         bridge_away::tests(),
         unchanged::tests(),

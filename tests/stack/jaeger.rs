@@ -23,7 +23,12 @@ pub enum Storage {
     Memory,
     /// On disk (badger), written before the answer: survives the process. A repeat overwrites.
     Disk,
+    /// On disk, with the settings that we ship: deploy/jaeger.yaml.
+    Shipped,
 }
+
+/// What we ship.
+const SHIPPED: &str = include_str!("../../deploy/jaeger.yaml");
 
 /// A Jaeger, running or stopped.
 pub struct Jaeger {
@@ -57,7 +62,11 @@ impl Jaeger {
             topic,
             process: None,
         };
-        std::fs::write(jaeger.configuration(), jaeger.settings()?.to_string())?;
+        let settings = match storage {
+            Storage::Shipped => SHIPPED.to_owned(),
+            _ => jaeger.settings()?.to_string(),
+        };
+        std::fs::write(jaeger.configuration(), settings)?;
         Ok(jaeger)
     }
 
@@ -84,6 +93,16 @@ impl Jaeger {
         }
         let mut command = Command::new(parts::jaeger()?);
         command.arg("--config").arg(self.configuration()).current_dir(&self.directory);
+        // The shipped settings are told their places so; the others do not ask.
+        command.env("JAEGER_DATA", &self.directory);
+        for (variable, port) in [
+            ("JAEGER_OTLP_GRPC_PORT", self.otlp_grpc),
+            ("JAEGER_OTLP_HTTP_PORT", self.otlp_http),
+            ("JAEGER_QUERY_PORT", self.query),
+            ("JAEGER_HEALTH_PORT", self.telemetry),
+        ] {
+            command.env(variable, port.to_string());
+        }
         let mut process = Process::start("jaeger", &mut command, &self.directory)?;
         let url = format!("{}/api/services", self.query_url());
         let up = eventually("Jaeger's query API", START, async || {
@@ -144,7 +163,10 @@ impl Jaeger {
     }
 
     fn configuration(&self) -> PathBuf {
-        self.directory.join("jaeger.json")
+        self.directory.join(match self.storage {
+            Storage::Shipped => "jaeger.yaml",
+            _ => "jaeger.json",
+        })
     }
 
     /// No batch processor and no queue: Jaeger's 200 means stored.
@@ -152,7 +174,7 @@ impl Jaeger {
         let at = |port: u16| format!("127.0.0.1:{port}");
         let backend = match self.storage {
             Storage::Memory => json!({"memory": {"max_traces": 100_000}}),
-            Storage::Disk => json!({"badger": {
+            Storage::Disk | Storage::Shipped => json!({"badger": {
                 "directories": {"keys": self.directory.join("keys"), "values": self.directory.join("values")},
                 "ephemeral": false,
                 "consistency": true,
