@@ -3,9 +3,11 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // A broken promise is a failed test.
 
 mod appending;
+mod looking;
 mod reading;
 
 pub use appending::*;
+pub use looking::*;
 pub use reading::*;
 
 use async_trait::async_trait;
@@ -63,6 +65,9 @@ macro_rules! conformance {
             concurrent_appenders_lose_nothing_and_keep_their_own_order
             a_small_fetch_bound_still_reads_everything
             a_sibling_topic_is_separate
+            a_scan_gives_its_stretches_and_nothing_else
+            a_group_is_looked_at_without_disturbing_it
+            offsets_are_stored_for_a_group_without_readers
         );
     };
     (@each $fixture:expr; $($promise:ident)*) => {
