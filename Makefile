@@ -10,7 +10,7 @@ OR_SKIP := $(if $(CI),,|| true)
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo demo-stack bench-filter test lint filter trapping-filter build clean-cache
+.PHONY: help demo demo-stack bench-filter test lint filter trapping-filter soak-filter build clean-cache
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -52,6 +52,12 @@ filter: ## the filter: target/filter/spanferry_filter.wasm
 
 trapping-filter: ## the filter that traps on purpose, for tests: target/filter/spanferry_filter_trapping.wasm
 	@$(STEP) "filter that traps" $(PARTS)/build-filter --trapping $(LOCKED)
+
+soak-filter: ## two million requests through Envoy while the bridge comes and goes (SPANFERRY_SOAK says how many)
+	@$(GET) native-libs wasm-target envoy
+	@$(MAKE) --no-print-directory filter build
+	@SPANFERRY_SOAK=$${SPANFERRY_SOAK:-2000000} $(WITH) cargo test --release $(LOCKED) -p spanferry-tests --test path -- \
+		much_traffic --nocapture
 
 build: ## the binaries, natively
 	@$(GET) native-libs

@@ -114,10 +114,15 @@ fn every_metric_that_a_page_names_is_registered() {
     forwarder.ledger.show(0, &spanferry::ledger::Totals::default());
     let mut exposed = String::new();
     prometheus_client::encoding::text::encode(&mut exposed, &registry).unwrap();
+    for (_, name) in spanferry_filter::metrics::METRICS {
+        exposed.push_str(&format!("# TYPE {name} \n"));
+    }
     for (page, body) in pages() {
         for name in body
             .split('`')
+            .map(|word| word.trim_start_matches("wasmcustom."))
             .filter(|word| word.starts_with("spanferry_") || word.starts_with("traces_"))
+            .filter(|word| !word.ends_with(['*', '…']))
         {
             if name.ends_with(".wasm") || name == "spanferry_bridge" {
                 continue;

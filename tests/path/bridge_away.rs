@@ -3,10 +3,12 @@
 use crate::harness::{Claim, ENVOY, Ground, WHOLE_PATH};
 use crate::rig::{LIMIT, Rig, all_as_wanted};
 use anyhow::{Result, ensure};
-use spanferry_tests::fakes::Sink;
+use serde_json::json;
+use spanferry_tests::fakes::{Origin, Sink};
 use spanferry_tests::samples::driver::{Driver, Plan};
 use spanferry_tests::stack::destination::Destination;
 use spanferry_tests::stack::envoy::{Envoy, Setup};
+use spanferry_tests::stack::load::{Load, Until};
 use spanferry_tests::stack::ports;
 use spanferry_tests::stack::sample::Sample;
 use spanferry_tests::stack::wait::eventually;
@@ -23,6 +25,9 @@ pub fn tests() -> Vec<Claim> {
         }),
         Claim::new("a_cluster_that_is_missing_costs_no_request", ENVOY, |ground| {
             Box::pin(a_cluster_that_is_missing_costs_no_request(ground))
+        }),
+        Claim::new("a_cluster_without_hosts_costs_no_request", ENVOY, |ground| {
+            Box::pin(a_cluster_without_hosts_costs_no_request(ground))
         }),
         Claim::new("a_broken_configuration_costs_no_request", ENVOY, |ground| {
             Box::pin(a_broken_configuration_costs_no_request(ground))
@@ -66,6 +71,27 @@ async fn a_bridge_that_is_down_costs_no_request(ground: &Ground) -> Result<()> {
 async fn a_cluster_that_is_missing_costs_no_request(ground: &Ground) -> Result<()> {
     let (envoy, _sample) = thousand(ground, "cluster-missing", |setup| setup.bridge = None).await?;
     every_span_is_held_or_counted(&envoy).await
+}
+
+/// Nor does it bring Envoy down (istio#31194).
+async fn a_cluster_without_hosts_costs_no_request(ground: &Ground) -> Result<()> {
+    let directory = ground.directory("cluster-empty")?;
+    let origin = Origin::start()?;
+    let setup = Setup::new(origin.address(), origin.address());
+    let envoy = Envoy::start_changed(&directory, &setup, |bootstrap| {
+        bootstrap.cluster("spanferry_bridge")?["load_assignment"]["endpoints"] = json!([]);
+        Ok(())
+    })
+    .await?;
+    Load::new(envoy.address(), Until::Requests(1000)).run().await?.all_ok()?;
+    let failed = eventually("a failed call", LIMIT, async || {
+        Ok(Some(envoy.filter_stat("calls_failed").await?).filter(|calls| *calls > 0))
+    });
+    failed.await?;
+    every_span_is_held_or_counted(&envoy).await?;
+    let told = envoy.log().matches("calls to the bridge fail").count();
+    ensure!(told <= 2, "each of two workers says it once, not {told} lines");
+    Load::new(envoy.address(), Until::Requests(1)).run().await?.all_ok()
 }
 
 async fn a_broken_configuration_costs_no_request(ground: &Ground) -> Result<()> {

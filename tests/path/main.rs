@@ -5,6 +5,7 @@ mod bench_filter;
 mod bridge_away;
 mod busy;
 mod context;
+mod crowd;
 mod dead_letters;
 mod examples;
 mod forwarders;
@@ -20,11 +21,14 @@ mod one_trace;
 mod outage;
 mod oversize;
 mod parts;
+mod reload;
 mod rig;
 mod sampling;
 mod shutdown;
+mod soak;
 mod spans;
 mod spool;
+mod traps;
 mod unchanged;
 
 fn main() -> std::process::ExitCode {
@@ -52,6 +56,10 @@ fn main() -> std::process::ExitCode {
         spool::tests(),
         shutdown::tests(),
         spans::tests(),
+        reload::tests(),
+        traps::tests(),
+        crowd::tests(),
+        soak::tests(),
     ];
     harness::run(claims.into_iter().flatten().collect())
 }

@@ -109,6 +109,8 @@ impl Envoy {
         command.arg("--config-path").arg(&configuration).current_dir(directory);
         command.args(["--concurrency", &concurrency.to_string()]);
         command.args(["--disable-hot-restart", "--log-level", "info"]);
+        // A listener that is replaced lets go of its connections at once.
+        command.args(["--drain-strategy", "immediate", "--drain-time-s", "1"]);
         let process = Process::start("envoy", &mut command, directory)?;
         let mut envoy = Envoy { process, listener, admin };
         envoy.ready().await?;
@@ -155,7 +157,7 @@ impl Envoy {
     /// Spans that the filter dropped, for whatever reason.
     pub async fn dropped_spans(&self) -> Result<u64> {
         let stats = self.stats().await?;
-        let reasons = ["buffer_full", "refused"];
+        let reasons = ["buffer_full", "refused", "at_end"];
         Ok(reasons.map(|why| stats.count(&format!("{PREFIX}spans_dropped_{why}"))).iter().sum())
     }
 

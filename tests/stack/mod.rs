@@ -8,6 +8,7 @@ pub mod http;
 pub mod jaeger;
 pub mod kafka;
 pub mod leash;
+pub mod listeners;
 pub mod load;
 pub mod metrics;
 pub mod native;

@@ -39,6 +39,13 @@ pub fn filter() -> Result<PathBuf> {
     find("the filter", "SPANFERRY_FILTER_WASM", built, "tests/parts/build-filter")
 }
 
+/// The filter that traps on purpose: `$SPANFERRY_TRAPPING_FILTER_WASM`, else where the build puts it.
+pub fn trapping_filter() -> Result<PathBuf> {
+    let built = target().join("filter/spanferry_filter_trapping.wasm");
+    let how = "tests/parts/build-filter --trapping";
+    find("the filter that traps", "SPANFERRY_TRAPPING_FILTER_WASM", built, how)
+}
+
 /// The directory of the CustomResourceDefinitions: `$SPANFERRY_CRDS`, else the cache's.
 pub fn crds() -> Result<PathBuf> {
     let usual = cache().join("crds/istio-1.32.0,envoy-gateway-1.9.1");
