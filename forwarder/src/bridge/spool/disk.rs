@@ -108,12 +108,16 @@ impl Disk {
         drop(numbering);
         let acknowledged = appended?;
         self.metrics.waits(1, entry.spans as i64);
-        let (metrics, spans, in_doubt) =
-            (self.metrics.clone(), entry.spans, self.is_in_doubt.clone());
+        let (metrics, spans) = (self.metrics.clone(), entry.spans);
+        let (log, in_doubt) = (Arc::downgrade(&self.log), self.is_in_doubt.clone());
         Ok(async move {
             let result = acknowledged.await;
             match &result {
-                Ok(_) => metrics.spooled(spans),
+                Ok(_) => {
+                    metrics.spooled(spans);
+                    let bytes = log.upgrade().map(|log| log.counters().stored_bytes);
+                    metrics.waiting_bytes.set(bytes.unwrap_or_default() as i64);
+                }
                 Err(_) => {
                     metrics.waits(-1, -(spans as i64));
                     in_doubt.store(true, Relaxed);

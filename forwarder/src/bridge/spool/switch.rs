@@ -5,6 +5,7 @@ use super::entry::{Entry, Number};
 use super::flight::{Direct, Flight, land};
 use super::metrics::SpoolMetrics;
 use super::numbers::Numbers;
+use super::pace::Pace;
 use super::settings::SpoolSettings;
 use crate::admin::Ready;
 use crate::bridge::metrics::Metrics;
@@ -62,6 +63,7 @@ pub struct Spool {
     pub(super) after: Duration,
     limit_bytes: u64,
     numbers: Numbers,
+    pub(super) pace: Pace,
     switch: Mutex<Switch>,
     ways: watch::Sender<Way>,
     /// Why the disk took no batch, until it takes one.
@@ -135,6 +137,7 @@ impl Spool {
             after: settings.after,
             limit_bytes: settings.bytes,
             numbers: Numbers::new(),
+            pace: Pace::new(),
             switch: Mutex::new(switch),
             ways: watch::Sender::new(Way::Spool),
             refusing: Mutex::default(),
@@ -159,6 +162,7 @@ impl Spool {
 
     async fn place(self: &Arc<Self>, mut batch: Batch) -> Result<Safe, Refusal> {
         self.writer.check_size(&batch.parts, batch.limit)?;
+        self.pace.wait(batch.body.len()).await;
         loop {
             let mut ways = self.ways.subscribe();
             // The sender stands in this spool.

@@ -135,7 +135,8 @@ async fn a_full_spool_refuses_and_loses_nothing_and_there_is_room_when_it_has_dr
     };
     assert!(matches!(refusal, Refusal::SpoolFull(_)), "{refusal}");
     assert_eq!((refusal.status().as_u16(), refusal.is_retryable()), (503, true));
-    assert!(accepted.len() > 5 && stage.running().metrics.spool.waiting_bytes.get() <= 1 << 20);
+    let bytes = stage.running().metrics.spool.waiting_bytes.get();
+    assert!(accepted.len() > 5 && (500_000..=1 << 20).contains(&bytes), "{bytes} bytes");
     let not_ready = stage.running().spool.ready().await.unwrap_err();
     assert!(not_ready.contains("takes no more") && not_ready.contains("full"), "{not_ready}");
     stage.log.set(Mood::Good);

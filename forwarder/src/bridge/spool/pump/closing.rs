@@ -13,11 +13,14 @@ const HOLD: Duration = Duration::from_millis(500);
 /// After that was not enough, before it is tried again.
 const REST: Duration = Duration::from_secs(1);
 
+/// An acknowledgement that is older says nothing.
+const RECENT: Duration = Duration::from_secs(1);
+
 /// How well the log keeps up.
 #[derive(Debug, Default)]
 pub struct Closing {
-    /// How long the last acknowledgement took.
-    latest: Option<Duration>,
+    /// When the last acknowledgement came, and how long it took.
+    latest: Option<(Instant, Duration)>,
     since: Option<Instant>,
     not_before: Option<Instant>,
 }
@@ -25,7 +28,12 @@ pub struct Closing {
 impl Closing {
     /// The log has acknowledged an entry.
     pub fn acknowledged(&mut self, took: Duration) {
-        self.latest = Some(took);
+        self.latest = Some((Instant::now(), took));
+    }
+
+    /// Whether the log acknowledges, and soon.
+    fn is_steady(&self, after: Duration) -> bool {
+        self.latest.is_some_and(|(at, took)| at.elapsed() < RECENT && took < after / 2)
     }
 }
 
@@ -33,6 +41,8 @@ impl Pump {
     /// Opens the direct way when nothing is left; holds new batches up when little is.
     pub(super) fn choose_way(&mut self) {
         let mut switch = self.spool.lock();
+        let is_catching_up = switch.way() == Way::Spool && self.closing.is_steady(self.spool.after);
+        self.spool.pace.keep(is_catching_up);
         match switch.way() {
             Way::Direct => return,
             Way::Spool if self.is_nearly_done() => {
@@ -59,10 +69,9 @@ impl Pump {
     }
 
     fn is_nearly_done(&self) -> bool {
-        let is_steady = self.closing.latest.is_some_and(|took| took < self.spool.after / 2);
         let may = self.closing.not_before.is_none_or(|time| Instant::now() >= time);
         let is_little = self.end() - self.done <= FEW && self.handed_bytes <= FEW_BYTES;
-        is_steady && may && is_little
+        may && is_little && self.closing.is_steady(self.spool.after)
     }
 
     /// One past the last entry on disk.

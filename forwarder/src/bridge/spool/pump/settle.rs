@@ -12,6 +12,7 @@ impl Pump {
     /// Takes in the outcome of the entry that is the next of the prefix.
     pub(super) fn settle(&mut self, outcome: &Outcome) {
         self.closing.acknowledged(outcome.handed.elapsed());
+        self.spool.pace.went_out(outcome.record.record.size());
         if outcome.is_written {
             self.spool.metrics.spool.drained(outcome.spans);
         }
