@@ -4,9 +4,14 @@
 /// The pairs of a serialized list, in order. Layout (proxy-wasm ABI 0.2.1): a count, then for each pair
 /// two lengths (all u32 little-endian), then for each pair key, NUL, value, NUL.
 pub fn pairs(raw: &[u8]) -> Pairs<'_> {
-    let count = read_u32(raw, 0).unwrap_or(0);
+    let count = pair_count(raw);
     let sizes_end = count.checked_mul(8).and_then(|n| n.checked_add(4)).unwrap_or(usize::MAX);
     Pairs { raw, next: 0, count, data: sizes_end }
+}
+
+/// How many pairs a serialized list says that it has.
+pub fn pair_count(raw: &[u8]) -> usize {
+    read_u32(raw, 0).unwrap_or(0)
 }
 
 /// Iterator over the pairs of a serialized list.

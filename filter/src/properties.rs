@@ -176,6 +176,11 @@ impl<'a> Properties<'a> {
         self.values[property as usize] = value;
     }
 
+    /// Whether the proxy told when the request began and how long it took.
+    pub fn are_timed(&self) -> bool {
+        [Property::StartTime, Property::Duration].iter().all(|time| self.number(*time).is_some())
+    }
+
     /// A property's bytes; empty when absent.
     pub fn bytes(&self, property: Property) -> &'a [u8] {
         self.values[property as usize]

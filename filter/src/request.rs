@@ -5,9 +5,9 @@ use crate::admission::{Arrival, Fate, Recording, is_left_alone, join};
 use crate::attempt::Attempt;
 use crate::config::KindChoice;
 use crate::glance;
-use crate::header_map::{RequestHeaders, pairs};
+use crate::header_map::RequestHeaders;
 use crate::host::Host;
-use crate::properties::{Properties, Property};
+use crate::properties::Property;
 use crate::room::Keep;
 use crate::root::Worker;
 use crate::route::{self, Route};
@@ -174,22 +174,10 @@ impl Recorded {
             false => &self.headers,
         };
         let headers = RequestHeaders::scan(headers);
-        let reading = worker.reads.of(is_grpc(headers.content_type));
-        let list = reading.list(host);
-        let single;
-        let properties = match list.as_deref().and_then(|list| reading.parse(list)) {
-            Some(properties) => properties,
-            None => {
-                single = reading.single(host);
-                Properties::from_single(&single)
-            }
-        };
-        let (custom_list, mut custom_single) = (worker.reads.custom().list(host), Vec::new());
-        let custom = custom_values(worker, custom_list.as_deref(), &mut custom_single);
-        let is_timed = [Property::StartTime, Property::Duration]
-            .iter()
-            .all(|time| properties.number(*time).is_some());
-        let now_ns = if is_timed && self.attempt.is_none() { 0 } else { host.now_ns() };
+        let values = worker.reads.read(host, is_grpc(headers.content_type));
+        let (properties, custom) = (values.properties(), values.custom());
+        let now_ns =
+            if self.attempt.is_some() || !properties.are_timed() { host.now_ns() } else { 0 };
         let seen = self.attempt.as_ref().map(|attempt| attempt.values(now_ns));
         let properties = match &seen {
             Some(seen) => properties.with(seen),
@@ -237,20 +225,4 @@ fn write(host: impl Host, edit: HeaderEdit<'_>) {
         HeaderEdit::Set(name, value) => host.set_request_header(name, value),
         HeaderEdit::Remove(name) => host.remove_request_header(name),
     };
-}
-
-/// What was read for the custom attributes: out of the list, else one by one.
-fn custom_values<'b, H: Host>(
-    worker: &Worker<H>,
-    list: Option<&'b [u8]>,
-    single: &'b mut Vec<Vec<u8>>,
-) -> Vec<&'b [u8]> {
-    let reading = worker.reads.custom();
-    let values: Vec<&[u8]> =
-        list.map(pairs).into_iter().flatten().map(|(value, _)| value).collect();
-    if values.len() == reading.count() {
-        return values;
-    }
-    *single = reading.single(worker.host);
-    single.iter().map(Vec::as_slice).collect()
 }

@@ -2,6 +2,7 @@
 //! when there are any. What a host cannot read at once is read one by one.
 
 use crate::attributes::custom::Custom;
+use crate::header_map::{pair_count, pairs};
 use crate::host::{Expression, Host, LogLevel};
 use crate::properties::{COUNT, Properties, Selection, cel};
 
@@ -22,20 +23,46 @@ impl Reads {
         }
     }
 
-    /// The reading for a gRPC call, or for any other request.
-    pub fn of(&self, is_rpc: bool) -> &Reading {
-        if is_rpc { &self.rpc } else { &self.http }
-    }
-
-    /// The reading for the custom attributes.
-    pub fn custom(&self) -> &CustomReading {
-        &self.custom
+    /// Reads what the span of a finished request says.
+    pub fn read(&self, host: impl Host, is_rpc: bool) -> Values {
+        let reading = if is_rpc { &self.rpc } else { &self.http };
+        let list = reading.list(host);
+        let single = if list.is_none() { reading.single(host) } else { Default::default() };
+        let custom = self.custom.list(host);
+        let custom_single = if custom.is_none() { self.custom.single(host) } else { Vec::new() };
+        Values { selection: reading.selection, list, single, custom, custom_single }
     }
 }
 
-/// A selection of the proxy's attributes, and the expression that reads them.
-pub struct Reading {
+/// What was read of one request, as the proxy serialized it.
+pub struct Values {
     selection: Selection,
+    list: Option<Vec<u8>>,
+    single: [Vec<u8>; COUNT],
+    custom: Option<Vec<u8>>,
+    custom_single: Vec<Vec<u8>>,
+}
+
+impl Values {
+    /// The proxy's attributes.
+    pub fn properties(&self) -> Properties<'_> {
+        let listed =
+            self.list.as_deref().and_then(|raw| Properties::from_list(raw, self.selection));
+        listed.unwrap_or_else(|| Properties::from_single(&self.single))
+    }
+
+    /// What the custom attributes are made of, in their order; empty when there are none to be read.
+    pub fn custom(&self) -> Vec<&[u8]> {
+        let listed = self.custom.as_deref().map(pairs).into_iter().flatten();
+        let single = self.custom_single.iter().map(Vec::as_slice);
+        listed.map(|(value, _)| value).chain(single).collect()
+    }
+}
+
+/// A selection of the proxy's attributes, and the expressions that read it at once.
+struct Reading {
+    selection: Selection,
+    count: usize,
     /// For a request that was answered by a service.
     answered: Option<Expression>,
     /// For every other.
@@ -49,22 +76,15 @@ impl Reading {
             host.log(LogLevel::Info, &format_args!("properties are read one by one: {error}"));
         }
         let answered = host.compile(&selection.answered_expression()).ok();
-        Self { selection, answered, any: any.ok() }
+        Self { selection, count: selection.paths().count(), answered, any: any.ok() }
     }
 
-    /// All values at once, for [`Reading::parse`].
-    pub fn list(&self, host: impl Host) -> Option<Vec<u8>> {
-        let read = |expression: Option<Expression>| host.evaluate(expression?).ok();
-        read(self.answered).or_else(|| read(self.any))
-    }
-
-    /// The values in a list.
-    pub fn parse<'a>(&self, list: &'a [u8]) -> Option<Properties<'a>> {
-        Properties::from_list(list, self.selection)
+    fn list(&self, host: impl Host) -> Option<Vec<u8>> {
+        evaluate(host, self.answered, self.count).or_else(|| evaluate(host, self.any, self.count))
     }
 
     /// Each value, one call or more for each.
-    pub fn single(&self, host: impl Host) -> [Vec<u8>; COUNT] {
+    fn single(&self, host: impl Host) -> [Vec<u8>; COUNT] {
         let mut values: [Vec<u8>; COUNT] = Default::default();
         for (property, paths) in self.selection.paths() {
             let value = paths.iter().find_map(|path| host.property(path).ok());
@@ -76,8 +96,13 @@ impl Reading {
     }
 }
 
+/// The answer to an expression, when it is a list of so many values.
+fn evaluate(host: impl Host, expression: Option<Expression>, count: usize) -> Option<Vec<u8>> {
+    host.evaluate(expression?).ok().filter(|list| pair_count(list) == count)
+}
+
 /// The custom attributes that are read of each request.
-pub struct CustomReading {
+struct CustomReading {
     list: Option<Expression>,
     each: Vec<(Option<Expression>, Vec<String>)>,
 }
@@ -96,18 +121,12 @@ impl CustomReading {
         Self { list, each }
     }
 
-    /// How many are read.
-    pub fn count(&self) -> usize {
-        self.each.len()
-    }
-
-    /// All values at once: a list of pairs whose keys are the values.
-    pub fn list(&self, host: impl Host) -> Option<Vec<u8>> {
-        host.evaluate(self.list?).ok()
+    fn list(&self, host: impl Host) -> Option<Vec<u8>> {
+        evaluate(host, self.list, self.each.len())
     }
 
     /// Each value by itself; one that cannot be read is empty.
-    pub fn single(&self, host: impl Host) -> Vec<Vec<u8>> {
+    fn single(&self, host: impl Host) -> Vec<Vec<u8>> {
         let read = |(expression, path): &(Option<Expression>, Vec<String>)| match expression {
             Some(expression) => host.evaluate(*expression).ok(),
             None => host.property(&path.iter().map(String::as_str).collect::<Vec<_>>()).ok(),
