@@ -10,7 +10,7 @@ OR_SKIP := $(if $(CI),,|| true)
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo demo-stack bench-filter test lint filter trapping-filter soak-filter build clean-cache
+.PHONY: help demo demo-stack bench-filter test torture lint filter trapping-filter soak-filter build clean-cache
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -39,6 +39,18 @@ test: ## everything: lint, unit tests here and on wasm32, path tests on real Env
 	@$(STEP) build cargo build $(LOCKED) --workspace --all-targets
 	@$(STEP) "tests of the documentation" cargo test --quiet $(LOCKED) --workspace --doc
 	@$(STEP) tests $(WITH) cargo test $(LOCKED) --workspace --all-targets --no-fail-fast
+
+# CYCLES kills of each role or MINUTES, whichever is over first; SEED repeats a storm. DESTINATION=jaeger is the real one.
+torture: ## everything is killed, stopped, cut off and refused at once: CYCLES= MINUTES= SEED= DESTINATION=sink|jaeger
+	@$(GET) native-libs kafka $(if $(filter jaeger,$(DESTINATION)),jaeger)
+	@$(MAKE) --no-print-directory build
+	@$(WITH) cargo run --quiet $(LOCKED) --bin torture -- $(if $(CYCLES),--cycles $(CYCLES)) $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED)) $(if $(DESTINATION),--destination $(DESTINATION))
+
+# CYCLES kills of each role or MINUTES, whichever is over first; SEED repeats a storm. DESTINATION=jaeger is the real one.
+torture: ## everything is killed, stopped, cut off and refused at once: CYCLES= MINUTES= SEED= DESTINATION=sink|jaeger
+	@$(GET) native-libs kafka $(if $(filter jaeger,$(DESTINATION)),jaeger)
+	@$(MAKE) --no-print-directory build
+	@$(WITH) cargo run --quiet $(LOCKED) --bin torture -- $(if $(CYCLES),--cycles $(CYCLES)) $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED)) $(if $(DESTINATION),--destination $(DESTINATION))
 
 lint: ## format, clippy here and for wasm32, licences, bans and sources of the dependencies
 	@$(STEP) format cargo fmt --all --check

@@ -23,6 +23,8 @@ pub enum Network {
     Hang,
     /// Passes so many bytes of each connection on towards the server, then cuts it.
     CutRequests(u64),
+    /// Passes everything on towards the server, and no answer until it is another one again.
+    HoldAnswers,
     /// Passes everything on towards the server; cuts a connection when its answer comes.
     LoseAnswers,
     /// Passes about so many bytes a second, each way of each connection.
@@ -109,7 +111,7 @@ async fn serve(listener: TcpListener, address: SocketAddr, mut way: Way) {
 
 /// One connection, until an end closes it or the network cuts it.
 async fn connect(client: TcpStream, mut way: Way) {
-    if settled(&mut way.network).await.is_none() {
+    if settled(&mut way.network, Direction::Up).await.is_none() {
         return;
     }
     let Ok(server) = TcpStream::connect(way.server).await else { return };
@@ -143,7 +145,7 @@ async fn pass(
     let (mut buffer, mut passed) = (vec![0; 16 << 10], 0_u64);
     loop {
         let Ok(count @ 1..) = from.read(&mut buffer).await else { return false };
-        let Some(now) = settled(&mut network).await else { return true };
+        let Some(now) = settled(&mut network, direction).await else { return true };
         let mut bytes = &buffer[..count];
         match now {
             Network::CutRequests(limit) if direction == Direction::Up => {
@@ -166,9 +168,14 @@ async fn pass(
     }
 }
 
-/// What the network is, once it does not hang; nothing when it is gone or refuses.
-async fn settled(network: &mut watch::Receiver<Network>) -> Option<Network> {
-    let now = *network.wait_for(|network| *network != Network::Hang).await.ok()?;
+/// What the network is, once nothing hangs in this direction; nothing when it is gone or refuses.
+async fn settled(network: &mut watch::Receiver<Network>, direction: Direction) -> Option<Network> {
+    let flows = |network: &Network| match network {
+        Network::Hang => false,
+        Network::HoldAnswers => direction == Direction::Up,
+        _ => true,
+    };
+    let now = *network.wait_for(flows).await.ok()?;
     (now != Network::Refuse).then_some(now)
 }
 

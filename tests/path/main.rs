@@ -19,8 +19,10 @@ mod native;
 mod normal;
 mod one_trace;
 mod outage;
+mod overload;
 mod oversize;
 mod parts;
+mod peers_losses;
 mod reload;
 mod rig;
 mod sampling;
@@ -28,6 +30,7 @@ mod shutdown;
 mod soak;
 mod spans;
 mod spool;
+mod torture;
 mod traps;
 mod unchanged;
 
@@ -51,7 +54,10 @@ fn main() -> std::process::ExitCode {
         lost::tests(),
         ledger::tests(),
         dead_letters::tests(),
+        peers_losses::tests(),
+        overload::tests(),
         kills::tests(),
+        torture::tests(),
         all_in_one::tests(),
         spool::tests(),
         shutdown::tests(),
