@@ -3,6 +3,7 @@
 use super::queue::Queue;
 use super::store::{self, OpenDatabase, Store, open_file};
 use super::topic::{Topic, Weigh};
+use super::unsynced::Unsynced;
 use super::writer;
 use crate::log::{LogError, LogSettings, TopicSettings};
 use std::collections::BTreeMap;
@@ -33,7 +34,9 @@ impl Default for Surroundings {
             let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
             i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
         };
-        Self { clock: Arc::new(now), open_database: Box::new(open_file) }
+        let unsynced = Unsynced::default();
+        let open_database = Box::new(move |path: &Path| open_file(path, &unsynced));
+        Self { clock: Arc::new(now), open_database }
     }
 }
 

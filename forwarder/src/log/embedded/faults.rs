@@ -2,7 +2,8 @@
 
 use super::directory::Surroundings;
 use super::platter::Platter;
-use super::store::builder;
+use super::store::open_on;
+use super::unsynced::Unsynced;
 use redb::backends::FileBackend;
 use redb::{BackendError, StorageBackend};
 use std::fs::File;
@@ -55,13 +56,14 @@ impl Hands {
         if let Some(platter) = &self.platter {
             return Surroundings { clock, ..platter.surroundings() };
         }
+        let unsynced = Unsynced::default();
         Surroundings {
             clock,
             open_database: Box::new(move |path| {
                 let mut options = File::options();
                 let file = options.read(true).write(true).create(true).truncate(false);
                 let file = FileBackend::new(file.open(path)?)?;
-                builder().create_with_backend(Faulty { file, disk: disk.clone() })
+                open_on(Faulty { file, disk: disk.clone() }, &unsynced)
             }),
         }
     }

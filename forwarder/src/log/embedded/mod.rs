@@ -1,7 +1,7 @@
 //! The log in a directory: one process, fsync before acknowledgement, the readers' positions beside the records.
 //!
-//! Files, bottom up: `block` (bytes of records) → `store` (tables) → `topic` (what is known of it in memory) →
-//! `retention` (what may go) → `queue` (what waits) → `writer` (the one thread that writes) → `set_aside` (what cannot be read) →
+//! Files, bottom up: `block` (bytes of records) → `unsynced` (what a failed sync leaves) → `store` (tables) → `topic` (what is
+//! known of it in memory) → `retention` (what may go) → `queue` (what waits) → `writer` (the one thread that writes) → `set_aside` (what cannot be read) →
 //! `reader`, `look` (without a group), `waiting` (what a group has still to read), `directory` (open and lock).
 
 mod block;
@@ -13,6 +13,7 @@ mod retention;
 mod set_aside;
 mod store;
 mod topic;
+mod unsynced;
 mod waiting;
 mod writer;
 

@@ -1,10 +1,13 @@
-//! A disk in memory that does what a disk may do when the power goes: what was not synced is there, or not, or in part.
+//! A disk in memory that does what a disk may do when the power goes, or a sync fails: what was not synced is there, or
+//! not, or in part.
 
 use super::directory::Surroundings;
-use super::store::builder;
+use super::store::open_on;
+use super::unsynced::Unsynced;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use redb::{BackendError, StorageBackend};
+use std::fs::File;
 use std::io;
 use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -94,9 +97,13 @@ impl Platter {
 
     /// For a log on this disk.
     pub(super) fn surroundings(&self) -> Surroundings {
-        let platter = self.clone();
+        let (platter, unsynced) = (self.clone(), Unsynced::default());
         Surroundings {
-            open_database: Box::new(move |_| builder().create_with_backend(platter.clone())),
+            open_database: Box::new(move |path| {
+                // The name alone is a file's.
+                File::create(path)?;
+                open_on(platter.clone(), &unsynced)
+            }),
             ..Surroundings::default()
         }
     }
@@ -189,7 +196,14 @@ impl StorageBackend for Platter {
 
     fn sync_data(&self) -> io::Result<()> {
         let mut state = self.lock();
-        state.step()?;
+        if let Err(error) = state.step() {
+            if !state.is_off {
+                // As Linux does it: what could not be written counts as clean, and is never written again.
+                let lost = std::mem::take(&mut state.unsynced);
+                lost.iter().for_each(|change| state.survive(change));
+            }
+            return Err(error);
+        }
         let synced = std::mem::take(&mut state.unsynced);
         synced.iter().for_each(|change| change.to(&mut state.durable, |_| true));
         Ok(())

@@ -11,13 +11,16 @@
 //! | `index.TOPIC` | sequence | that block's descriptor |
 
 use super::block::Descriptor;
+use super::unsynced::{Remembering, Unsynced};
 use crate::log::LogError;
+use redb::backends::FileBackend;
 use redb::{
-    Database, DatabaseError, ReadTransaction, ReadableDatabase, ReadableTable, StorageError,
-    TableDefinition, TableError, WriteTransaction,
+    Database, DatabaseError, ReadTransaction, ReadableDatabase, ReadableTable, StorageBackend,
+    StorageError, TableDefinition, TableError, WriteTransaction,
 };
 use std::collections::BTreeMap;
 use std::fmt;
+use std::fs::{self, File};
 use std::io::ErrorKind;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
@@ -88,15 +91,20 @@ impl Fault {
 pub(super) type OpenDatabase = dyn Fn(&Path) -> Result<Database, DatabaseError> + Send + Sync;
 
 /// How a database is opened when nothing is to fail.
-pub(super) fn open_file(path: &Path) -> Result<Database, DatabaseError> {
-    builder().create(path)
+pub(super) fn open_file(path: &Path, unsynced: &Unsynced) -> Result<Database, DatabaseError> {
+    let mut options = File::options();
+    let file = options.read(true).write(true).create(true).truncate(false).open(path)?;
+    open_on(FileBackend::new(file)?, unsynced)
 }
 
-/// The settings of every database of ours.
-pub(super) fn builder() -> redb::Builder {
+/// Opens what is in a file, or begins in an empty one.
+pub(super) fn open_on(
+    file: impl StorageBackend,
+    unsynced: &Unsynced,
+) -> Result<Database, DatabaseError> {
     let mut builder = Database::builder();
     builder.set_cache_size(CACHE_BYTES);
-    builder
+    builder.create_with_backend(Remembering::open(file, unsynced)?)
 }
 
 /// The open database.
@@ -116,9 +124,34 @@ impl fmt::Debug for Store {
 impl Store {
     /// Opens the file and makes its tables.
     pub fn open(path: PathBuf, open: Box<OpenDatabase>) -> Result<Self, LogError> {
-        let store = Self { path, open, database: RwLock::new(None) };
+        let mut store = Self { path, open, database: RwLock::new(None) };
+        store.make_file()?;
         store.open_again()?;
         Ok(store)
+    }
+
+    /// Makes a missing file under another name first: a crash in the middle leaves none that cannot be opened.
+    fn make_file(&mut self) -> Result<(), LogError> {
+        if self.path.exists() {
+            return Ok(());
+        }
+        let path = self.path.clone();
+        self.path = path.with_extension("new");
+        let failed = |error: std::io::Error| LogError::Unavailable {
+            what: path.display().to_string(),
+            detail: error.to_string(),
+        };
+        match fs::remove_file(&self.path) {
+            Err(error) if error.kind() != ErrorKind::NotFound => return Err(failed(error)),
+            _ => {}
+        }
+        self.open_again()?;
+        self.close();
+        if self.path.exists() {
+            fs::rename(&self.path, &path).map_err(failed)?;
+        }
+        self.path = path;
+        Ok(())
     }
 
     /// Closes the database and opens it anew: after a failed access it serves no other.

@@ -323,6 +323,16 @@ async fn a_reader_waits_out_a_disk_that_cannot_be_read() {
 }
 
 #[tokio::test]
+async fn a_file_whose_making_was_cut_off_is_made_again() {
+    let held = Held::new(unbounded());
+    let half = held.path().join("log.new");
+    fs::write(&half, vec![0; 100]).unwrap();
+    let log = held.open().unwrap();
+    assert_eq!(log.partitions().await, Ok(2));
+    assert!(!half.exists() && held.path().join("log.redb").exists());
+}
+
+#[tokio::test]
 async fn a_file_that_is_no_log_is_named_and_left_alone() {
     for garbage in [b"not a database at all".repeat(1_000), vec![0; 100], vec![0xff; 1 << 20]] {
         let held = Held::new(unbounded());
