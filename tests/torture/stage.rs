@@ -80,8 +80,13 @@ impl Stage {
         Ok(stage)
     }
 
+    /// The log as all its clients name it.
+    pub fn log(&self) -> String {
+        format!("kafka://{}/torture", self.kafka_network.address())
+    }
+
     async fn start_bridge(&mut self, place: usize) -> Result<()> {
-        let log = format!("kafka://{}/torture", self.kafka_network.address());
+        let log = self.log();
         let spool = self.directory.join(format!("spool-{place}")).display().to_string();
         let arguments = [
             &["bridge", "--log", &log, "--spool", &spool][..],
@@ -97,7 +102,7 @@ impl Stage {
     }
 
     async fn start_forwarder(&mut self, place: usize) -> Result<()> {
-        let log = format!("kafka://{}/torture", self.kafka_network.address());
+        let log = self.log();
         let to = format!("http://{}", self.destination_network.address());
         let is_static = ["--kafka-property", "group.instance.id=torture-0"];
         let more = if place == 0 { &is_static[..] } else { &[] };

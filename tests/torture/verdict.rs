@@ -8,7 +8,7 @@ use super::tally::{Sum, Tally};
 use crate::stack::destination::Destination;
 use crate::stack::jaeger::Jaeger;
 use crate::stack::spanferry::Spanferry;
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -87,6 +87,15 @@ async fn settle(stage: &mut Stage, accepted: &[u64], tally: &mut Tally) -> Resul
     if let Destination::Jaeger(jaeger) = &stage.destination {
         ask(jaeger, accepted, tally).await?;
     }
+    ledger(stage).await
+}
+
+/// The operators' own command must find that the sum holds.
+async fn ledger(stage: &Stage) -> Result<()> {
+    let log = stage.log();
+    let command = ["ledger", "--json", "--log", &log, "--group", "torture"];
+    let (status, printed) = Spanferry::command(&stage.directory, &command).await?;
+    ensure!(status.success(), "spanferry ledger: {status}: {printed}");
     Ok(())
 }
 

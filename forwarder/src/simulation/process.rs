@@ -126,15 +126,21 @@ pub struct Forwarder {
 }
 
 impl Forwarder {
-    pub fn start(cluster: &Arc<Cluster>, to: &Arc<Destination>, chance: &Chance) -> Self {
+    pub fn start(
+        cluster: &Arc<Cluster>,
+        to: &Arc<Destination>,
+        backoff_max: Duration,
+        chance: &Chance,
+    ) -> Self {
         let slices = Slices::new();
         let within = slices.0.enter();
         let log = Link::start(Topic::Traces, cluster, chance);
         let letters = Link::start(Topic::DeadLetters, cluster, chance);
         let metrics = Arc::new(forward::Metrics::register(&mut Registry::default()));
         let (stop, member) = (CancellationToken::new(), log.member.clone());
+        let settings = forward::Settings { backoff_max, ..settings() };
         let forwarding =
-            forward::run(log, letters, to.clone(), settings(), metrics.clone(), stop.clone());
+            forward::run(log, letters, to.clone(), settings, metrics.clone(), stop.clone());
         let running = slices.0.spawn(forwarding);
         drop(within);
         Self { slices, stop, running, metrics, member }
@@ -170,7 +176,6 @@ fn settings() -> forward::Settings {
         requests_in_flight: 4,
         max_request_spans: 12,
         backoff_min: Duration::from_millis(20),
-        backoff_max: Duration::from_millis(500),
         ..forward::Settings::default()
     }
 }

@@ -2,7 +2,7 @@
 //! SPANFERRY_SEED the first seed.
 
 use super::world::{Tally, World};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Crashes of one world, bridges and forwarders together.
 const CRASHES_A_WORLD: u64 = 60;
@@ -37,4 +37,12 @@ fn a_log_that_loses_what_it_acknowledged_is_found_out_by_the_ledger_and_by_the_c
     let found: String = (0..3).filter_map(|seed| run(seed).err()).collect();
     assert!(found.contains("spans are lost"), "the forwarder says it: {found}");
     assert!(found.contains("spans missing"), "the count says it: {found}");
+}
+
+/// The OpenTelemetry Collector gives up after 5 minutes by default, Fluentd after 72 hours.
+#[test]
+fn a_destination_that_is_away_for_longer_than_every_peers_retry_limit_costs_no_span() {
+    let tally = World::run_without_destination(7, Duration::from_secs(80 * 3600)).unwrap();
+    assert!(tally.accepted > 100, "{tally:?}");
+    assert_eq!(tally.delivered + tally.dead_lettered, tally.accepted);
 }

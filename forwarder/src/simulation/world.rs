@@ -12,6 +12,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 const SENDERS: u64 = 7;
+/// The longest pause of a forwarder between two tries: short, so that a storm needs few slices; or as by default.
+const SHORT: Duration = Duration::from_millis(500);
+const LONG: Duration = Duration::from_secs(30);
+/// Leaps in which a long time goes by, with a try or more after each.
+const TRIES: u32 = 500;
 /// Slices within which a world without faults must have delivered everything.
 const SETTLE: usize = 20_000;
 
@@ -56,6 +61,7 @@ pub struct World {
     chance: Chance,
     cluster: Arc<Cluster>,
     destination: Arc<Destination>,
+    backoff_max: Duration,
     /// The bridges' disks, if they have some.
     disks: Vec<Option<SpoolDisk>>,
     bridges: Vec<Bridge>,
@@ -73,20 +79,40 @@ impl World {
     /// Runs a world of this seed until so many of its processes were crashed, then lets it settle. The error says what
     /// does not hold. The bridges have a spool when the seed is even.
     pub fn run(seed: u64, crashes: u64) -> Result<Tally, String> {
-        Self::of(seed).end_after(crashes)
+        Self::of(seed, SHORT).end_after(crashes)
     }
 
     /// The same with a log that loses what it acknowledged, now and then.
     pub fn run_on_a_log_that_lies(seed: u64, crashes: u64) -> Result<Tally, String> {
-        let world = Self::of(seed);
+        let world = Self::of(seed, SHORT);
         world.cluster.lock().loses_one_in = Some(20);
         world.end_after(crashes)
+    }
+
+    /// Nothing is crashed; the destination is away for so long, and then takes everything. Gives what was accepted meanwhile.
+    pub fn run_without_destination(seed: u64, time: Duration) -> Result<Tally, String> {
+        let mut world = Self::of(seed, LONG);
+        world.destination.set(Mood::Away);
+        (0..600).for_each(|_| world.step(true, false));
+        for _ in 0..TRIES {
+            for forwarder in &world.forwarders {
+                forwarder.slices.jump(time / TRIES);
+                forwarder.slices.pass(Duration::from_millis(150));
+            }
+        }
+        let early = world.destination.taken().len();
+        if early > 0 {
+            world.faults.push(format!("{early} spans came while it was away"));
+        }
+        world.settle();
+        world.ask();
+        if world.faults.is_empty() { Ok(world.tally) } else { Err(world.faults.join("\n")) }
     }
 
     fn end_after(self, crashes: u64) -> Result<Tally, String> {
         let mut world = self;
         while world.tally.bridge_crashes + world.tally.forwarder_crashes < crashes {
-            world.step(true);
+            world.step(true, true);
             world.look();
             if !world.faults.is_empty() {
                 break;
@@ -97,7 +123,7 @@ impl World {
         if world.faults.is_empty() { Ok(world.tally) } else { Err(world.faults.join("\n")) }
     }
 
-    fn of(seed: u64) -> Self {
+    fn of(seed: u64, backoff_max: Duration) -> Self {
         let chance = Chance::of(seed);
         let destination = Destination::new(chance.clone());
         let cluster = Cluster::new(destination.clone());
@@ -106,11 +132,14 @@ impl World {
         Self {
             bridges: disks.iter().map(|d| Bridge::start(&cluster, d.as_ref(), &chance)).collect(),
             disks,
-            forwarders: (0..2).map(|_| Forwarder::start(&cluster, &destination, &chance)).collect(),
+            forwarders: (0..2)
+                .map(|_| Forwarder::start(&cluster, &destination, backoff_max, &chance))
+                .collect(),
             senders: (1..=SENDERS).map(Sender::new).collect(),
             chance,
             cluster,
             destination,
+            backoff_max,
             stopped: [0; 4],
             away: [0; 2],
             tally: Tally::default(),
@@ -119,7 +148,7 @@ impl World {
     }
 
     /// One slice of one process, and what the senders and the weather do meanwhile.
-    fn step(&mut self, is_stormy: bool) {
+    fn step(&mut self, makes_more: bool, is_stormy: bool) {
         let process = self.chance.index(4);
         self.stopped.iter_mut().for_each(|steps| *steps = steps.saturating_sub(1));
         if self.stopped[process] == 0 {
@@ -129,7 +158,7 @@ impl World {
             }
         }
         for sender in &mut self.senders {
-            let accepted = sender.step(&self.bridges, &self.chance, is_stormy);
+            let accepted = sender.step(&self.bridges, &self.chance, makes_more);
             // What is on a bridge's disk shows at the end.
             if let Some(numbers) = accepted
                 && self.disks[0].is_none()
@@ -235,7 +264,8 @@ impl World {
     /// A new one in the place of one that is gone.
     fn start_forwarder(&mut self, place: usize) {
         self.account(place);
-        self.forwarders[place] = Forwarder::start(&self.cluster, &self.destination, &self.chance);
+        self.forwarders[place] =
+            Forwarder::start(&self.cluster, &self.destination, self.backoff_max, &self.chance);
     }
 
     /// What a forwarder counted, before it goes.
@@ -268,7 +298,7 @@ impl World {
         self.cluster.lock().is_away = false;
         self.destination.set(Mood::Good);
         for _ in 0..SETTLE {
-            self.step(false);
+            self.step(false, false);
             self.look();
             let is_sent = self.senders.iter().all(Sender::is_idle)
                 && self.bridges.iter().all(Bridge::is_drained);
