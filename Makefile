@@ -46,12 +46,6 @@ torture: ## everything is killed, stopped, cut off and refused at once: CYCLES= 
 	@$(MAKE) --no-print-directory build
 	@$(WITH) cargo run --quiet $(LOCKED) --bin torture -- $(if $(CYCLES),--cycles $(CYCLES)) $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED)) $(if $(DESTINATION),--destination $(DESTINATION))
 
-# CYCLES kills of each role or MINUTES, whichever is over first; SEED repeats a storm. DESTINATION=jaeger is the real one.
-torture: ## everything is killed, stopped, cut off and refused at once: CYCLES= MINUTES= SEED= DESTINATION=sink|jaeger
-	@$(GET) native-libs kafka $(if $(filter jaeger,$(DESTINATION)),jaeger)
-	@$(MAKE) --no-print-directory build
-	@$(WITH) cargo run --quiet $(LOCKED) --bin torture -- $(if $(CYCLES),--cycles $(CYCLES)) $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED)) $(if $(DESTINATION),--destination $(DESTINATION))
-
 lint: ## format, clippy here and for wasm32, licences, bans and sources of the dependencies
 	@$(STEP) format cargo fmt --all --check
 	@$(GET) native-libs
