@@ -72,6 +72,9 @@ async fn kills_at_random_lose_nothing_that_was_accepted(ground: &Ground) -> Resu
     // Every batch is sent until it is accepted, so a span that nobody accepted is one that nobody sent.
     let invented = found().difference(&accepted).count();
     ensure!(invented == 0, "seed {seed}: {invented} spans that nobody sent");
+    let asked = ["ledger", "--log", &log, "--group", "kills"];
+    let (status, printed) = Spanferry::command(&directory, &asked).await?;
+    ensure!(status.success(), "seed {seed}: the sum does not hold after the kills: {printed}");
     let repeats = sink.span_count() - found().len();
     println!(
         "seed {seed}: {kills} kills, {} spans accepted, 0 missing, {repeats} repeats",
