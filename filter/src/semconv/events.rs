@@ -40,11 +40,11 @@ pub fn events<'a>(exchange: &Exchange<'a>, end_ns: u64, emit: &mut dyn FnMut(Eve
 }
 
 /// Whether the answer was the service's and not the proxy's own. What breaks an answer off takes the place
-/// of Envoy's details for it.
+/// of Envoy's details for it; an attempt that an upstream filter sees has none yet.
 fn is_services(exchange: &Exchange<'_>) -> bool {
     let details = exchange.properties.bytes(Property::StatusDetails);
     let has_upstream = !exchange.properties.bytes(Property::Upstream).is_empty();
     details == VIA_UPSTREAM
         || details.starts_with(b"upstream_reset_after_response_started")
-        || (details.starts_with(b"downstream_") && has_upstream)
+        || ((details.is_empty() || details.starts_with(b"downstream_")) && has_upstream)
 }

@@ -340,6 +340,8 @@ fn the_answers_begin_is_an_event_when_the_service_gave_it() {
     assert_eq!(seen.events(), [("upstream.first_byte", 9)]);
     seen.text(Property::StatusDetails, "downstream_remote_disconnect");
     assert_eq!(seen.events(), [("upstream.first_byte", 9)]);
+    seen.text(Property::StatusDetails, "");
+    assert_eq!(seen.events(), [("upstream.first_byte", 9)]);
     seen.text(Property::StatusDetails, "direct_response");
     assert_eq!(seen.events(), []);
     seen.answered_ns = None;
