@@ -62,7 +62,7 @@ trapping-filter: ## the filter that traps on purpose, for tests: target/filter/s
 soak-filter: ## two million requests through Envoy while the bridge comes and goes (SPANFERRY_SOAK says how many)
 	@$(GET) native-libs wasm-target envoy
 	@$(MAKE) --no-print-directory filter build
-	@SPANFERRY_SOAK=$${SPANFERRY_SOAK:-2000000} $(WITH) cargo test --release $(LOCKED) -p spanferry-tests --test path -- \
+	@SPANFERRY_SOAK=$${SPANFERRY_SOAK:-2000000} $(WITH) cargo test $(LOCKED) -p spanferry-tests --test path -- \
 		much_traffic --nocapture
 
 build: ## the binaries, natively
