@@ -66,6 +66,8 @@ pub struct Config {
     pub flush_interval_ms: u32,
     /// Bounds of batches, buffer and calls.
     pub limits: Limits,
+    /// What requests under way may hold, bytes.
+    pub max_open_bytes: usize,
     /// ms until a call is given up.
     pub call_timeout_ms: u32,
     /// Requests whose path begins so are left alone.
@@ -139,6 +141,7 @@ impl Config {
                 buffered_bytes: top.whole_usize("max_buffered_bytes"),
                 calls_in_flight: top.whole_usize("max_calls_in_flight"),
             },
+            max_open_bytes: top.whole_usize("max_open_bytes"),
             call_timeout_ms: top.whole_u32("call_timeout_ms"),
             exclude_paths: top.texts("exclude_paths"),
             propagation: keys::propagation::propagation(top),

@@ -2,6 +2,8 @@
 //! lacks (bodies, trailers, TCP, gRPC, queues, and a context's deletion, which follows its end)
 //! cost a request nothing, since the proxy then does not call. Whatever happens in here, the answer is always
 //! to continue.
+//!
+//! `no_mangle` is unsafe where two functions may have one name; these names are the ABI's, and nobody else's.
 
 use crate::host::proxy::Proxy;
 use crate::host::{Host, LogLevel};

@@ -72,6 +72,7 @@ fn places() -> Vec<(&'static str, Value, Vec<Value>)> {
         ("max_batch_spans", json!(200.0), vec![json!(0), json!(1.5), json!(-1), json!(1e30)]),
         ("max_batch_bytes", json!(4_194_304), vec![json!(4095), json!(8_388_609)]),
         ("max_buffered_bytes", json!(268_435_456), vec![json!(65_535), json!(268_435_457)]),
+        ("max_open_bytes", json!(65_536), vec![json!(65_535), json!("8 MiB")]),
         ("max_calls_in_flight", json!(64), vec![json!(65), json!(0.0)]),
         ("call_timeout_ms", json!(100), vec![json!(99.9), json!({})]),
         ("attributes", json!("both"), vec![json!("otel"), json!(["envoy"])]),

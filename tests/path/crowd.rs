@@ -17,7 +17,7 @@ const LIMIT: Duration = Duration::from_secs(60);
 const CONNECTIONS: usize = 20;
 const STREAMS_EACH: usize = 500;
 const STREAMS: u64 = (CONNECTIONS * STREAMS_EACH) as u64;
-/// What requests under way may hold, a worker, as filter/src/root/worker.rs has it; Envoy has two workers.
+/// What requests under way may hold, a worker, by default (`max_open_bytes`); Envoy has two workers.
 const MAX_OPEN_BYTES: u64 = 2 * (8 << 20);
 /// A request's largest header, bytes.
 const LARGE: usize = 4 << 10;

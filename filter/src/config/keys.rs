@@ -41,6 +41,9 @@ pub const KEYS: &[Key] = &[
     Key::new("max_buffered_bytes", Shape::Whole(64 * KIB, 256 * MIB))
         .default("4194304")
         .doc("Bytes that a worker holds at most; beyond, the oldest batch is dropped and counted. At least `max_batch_bytes`."),
+    Key::new("max_open_bytes", Shape::Whole(64 * KIB, 256 * MIB))
+        .default("8388608")
+        .doc("Bytes that requests under way hold at most, a worker. Headers get the first half and are read again at the end beyond it; beyond the whole, requests are counted and have no span."),
     Key::new("max_calls_in_flight", Shape::Whole(1, 64))
         .default("4")
         .doc("Calls to the bridge at a time, per worker."),

@@ -67,7 +67,7 @@ impl Troubles {
 const CALLS: &str = "calls to the bridge fail, spans are kept and retried";
 const REFUSED: &str = "the bridge refuses spans, they are dropped";
 const FULL: &str = "max_buffered_bytes is reached, the oldest spans are dropped";
-const CROWDED: &str = "too many requests under way at one time, some are not recorded";
+const CROWDED: &str = "max_open_bytes is reached by requests under way, some are not recorded";
 
 struct Line<'a> {
     name: &'a str,

@@ -68,6 +68,7 @@ impl<H: Host> Worker<H> {
             Recipe::new(std::mem::take(&mut config.spans), envoy_tags::of_node(&node), environment);
         let reads =
             Reads::new(host, recipe.settings.vocabulary.has_envoy_tags(), &recipe.settings.custom);
+        let room = Room::new(config.max_open_bytes);
         Self {
             host,
             config,
@@ -75,7 +76,7 @@ impl<H: Host> Worker<H> {
             sampler,
             direction: node::listener_direction(host),
             outbox,
-            room: Room::new(MAX_OPEN_BYTES),
+            room,
             attempts: Attempts::default(),
             ids: node::ids(host, context_id, &node),
             recipe,
@@ -231,8 +232,6 @@ impl<H: Host> Worker<H> {
     }
 }
 
-/// What requests under way may hold, a worker, bytes.
-const MAX_OPEN_BYTES: usize = 8 << 20;
 /// The tick while a root context ends, ms.
 const ENDING_TICK_MS: u32 = 100;
 /// How much of an answer's body is read, bytes.

@@ -217,7 +217,7 @@ fn requests_beyond_the_room_have_no_span_and_are_counted() {
     assert_eq!(ledger.made + ledger.not_recorded, 100_000);
     assert!(ledger.not_recorded > 0 && ledger.made > 10_000, "{ledger:?}");
     assert_eq!(fake.metric("requests_not_recorded"), ledger.not_recorded as i64);
-    assert_eq!(fake.lines_with("too many requests under way"), 1);
+    assert_eq!(fake.lines_with("max_open_bytes is reached"), 1);
 }
 
 #[test]
