@@ -53,8 +53,9 @@ async fn main() -> ExitCode {
 }
 
 async fn run(arguments: &Arguments) -> Result<()> {
+    let machine = machine::describe()?;
     let measured = rounds::measure(arguments).await?;
-    let page = page::page(arguments, &measured, &machine::describe()?);
+    let page = page::page(arguments, &measured, &machine);
     println!("{page}");
     let write = |name: &str, text: &str| {
         let path = arguments.out.join(name);
