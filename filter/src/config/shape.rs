@@ -73,8 +73,8 @@ pub enum Shape {
     PathGlob,
     /// A header's name: a token of RFC 9110, section 5.6.2.
     HeaderName,
-    /// A whole number in this range, both ends in it. 200.0 is one too: Envoy turns the numbers of a
-    /// Struct into such.
+    /// A whole number in this range, both ends in it. 200.0 is one too: what passes
+    /// through a Struct becomes such.
     Whole(u64, u64),
     /// A number from 0 to 1. Its text is one too: Envoy turns the fractions of a YAML file into such.
     Ratio,
