@@ -43,14 +43,18 @@ pub struct Verdict {
 }
 
 /// Waits for the calm and asks.
-pub async fn of(mut stage: Stage, storm: Storm, plan: &Plan) -> Result<Verdict> {
+pub async fn of(stage: Stage, storm: Storm, plan: &Plan) -> Result<Verdict> {
     let (lasted, faults) = (storm.lasted, storm.counts.all());
     let refused = storm.senders.refused();
     let accepted = tokio::time::timeout(SETTLE, storm.senders.finish()).await;
     let accepted = accepted
         .with_context(|| format!("seed {}: a batch was not accepted in {SETTLE:?}", plan.seed))?;
     let mut tally = storm.tally;
-    let settled = settle(&mut stage, &accepted, &mut tally).await;
+    let settled = settle(&stage, &accepted, &mut tally).await;
+    // Asked once, when nothing should be on its way any more.
+    if let Destination::Jaeger(jaeger) = &stage.destination {
+        ask(jaeger, &accepted, &mut tally).await?;
+    }
     Ok(Verdict {
         seed: plan.seed,
         lasted,
@@ -64,7 +68,7 @@ pub async fn of(mut stage: Stage, storm: Storm, plan: &Plan) -> Result<Verdict> 
 }
 
 /// Until every span is there and the group has committed everything.
-async fn settle(stage: &mut Stage, accepted: &[u64], tally: &mut Tally) -> Result<()> {
+async fn settle(stage: &Stage, accepted: &[u64], tally: &mut Tally) -> Result<()> {
     let start = Instant::now();
     loop {
         let lag = lag(&stage.forwarders).await;
@@ -73,7 +77,6 @@ async fn settle(stage: &mut Stage, accepted: &[u64], tally: &mut Tally) -> Resul
                 tally.absorb(&sink.take_spans());
                 tally.missing(accepted)
             }
-            // Asked once, when nothing is on its way any more.
             Destination::Jaeger(_) => 0,
         };
         if missing == 0 && lag.as_ref().is_ok_and(|lag| *lag == 0) {
@@ -83,9 +86,6 @@ async fn settle(stage: &mut Stage, accepted: &[u64], tally: &mut Tally) -> Resul
             bail!("{missing} spans missing after {SETTLE:?}, lag {lag:?}");
         }
         tokio::time::sleep(LOOK).await;
-    }
-    if let Destination::Jaeger(jaeger) = &stage.destination {
-        ask(jaeger, accepted, tally).await?;
     }
     ledger(stage).await
 }

@@ -14,6 +14,8 @@ use tokio::time::Instant;
 
 /// A destination that was away for so long may have started again, and is met slowly.
 const LONG_AWAY: Duration = Duration::from_secs(5);
+/// A push-back that took so long is a request that was not taken in its time.
+const LATE: Duration = Duration::from_secs(1);
 
 /// Where a record stands: its partition, the assignment under which it was read, its offset.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,7 +80,8 @@ impl Deliverer {
         let understood: Vec<&Item> = items.iter().filter(|item| item.payload.is_ok()).collect();
         let mut parts = vec![&understood[..]];
         while let Some(part) = parts.pop() {
-            match self.send(&join(part)).await {
+            let (outcome, took) = self.send(&join(part)).await;
+            match outcome {
                 Outcome::Delivered => {
                     self.metrics.delivered(part.len() as u64, spans(part));
                     settled.extend(part.iter().map(|item| (item.origin, Fate::Delivered)));
@@ -93,9 +96,10 @@ impl Deliverer {
                     settled.push(self.divide(part[0], reason).await);
                 }
                 // The guilty record is in one of the halves; the destination took nothing of this request.
-                Outcome::Refused { .. } | Outcome::TooLarge { .. } => {
-                    let (first, second) = part.split_at(part.len() / 2);
-                    parts.extend([second, first]);
+                Outcome::Refused { .. } | Outcome::TooLarge { .. } => parts.extend(halves(part)),
+                // More than it can take in the time that it has: the same request would be too much for ever.
+                Outcome::Retry { is_overload: true, .. } if took >= LATE && part.len() > 1 => {
+                    parts.extend(halves(part));
                 }
                 Outcome::Retry { .. } => parts.push(part),
             }
@@ -103,10 +107,10 @@ impl Deliverer {
         settled
     }
 
-    /// One request, when pace and gate let it pass.
-    pub(super) async fn send(&self, request: &Request) -> Outcome {
+    /// One request, when pace and gate let it pass; and how long its answer took.
+    pub(super) async fn send(&self, request: &Request) -> (Outcome, Duration) {
         if request.bytes == 0 {
-            return Outcome::Delivered;
+            return (Outcome::Delivered, Duration::ZERO);
         }
         self.pace.wait(request.spans).await;
         let pass = self.gate.pass().await;
@@ -114,6 +118,7 @@ impl Deliverer {
         self.metrics.in_flight_spans.inc_by(request.spans as i64);
         let start = Instant::now();
         let outcome = self.destination.export(request).await;
+        let took = start.elapsed();
         self.metrics.in_flight_requests.dec();
         self.metrics.in_flight_spans.dec_by(request.spans as i64);
         match &outcome {
@@ -130,10 +135,10 @@ impl Deliverer {
                 if pass.succeeded().is_some_and(|away| away >= LONG_AWAY) {
                     self.pace.begin_again();
                 }
-                self.pace.delivered(request.spans, start.elapsed());
+                self.pace.delivered(request.spans, took);
             }
         }
-        outcome
+        (outcome, took)
     }
 
     async fn dead_letter(&self, item: &Item, fault: Fault, reason: &str) -> (Origin, Fate) {
@@ -177,4 +182,10 @@ fn join(part: &[&Item]) -> Request {
 
 fn spans(part: &[&Item]) -> u64 {
     part.iter().map(|item| item.spans()).sum()
+}
+
+/// The second half first: parts are taken from the end.
+fn halves<'a, 'b>(part: &'a [&'b Item]) -> [&'a [&'b Item]; 2] {
+    let (first, second) = part.split_at(part.len() / 2);
+    [second, first]
 }

@@ -33,7 +33,7 @@ fn names(request: &Request) -> Vec<String> {
     scopes.flat_map(|scope| scope.spans).map(|span| span.name).collect()
 }
 
-/// Takes spans; refuses requests with one named `poison`, and as too large those with two named `huge…`; holds those with one named `slow` until told; is away
+/// Takes spans; refuses requests with one named `poison`, and as too large those with two named `huge…`; takes too long for more than ten named `heavy…`; holds those with one named `slow` until told; is away
 /// when told.
 struct Fake {
     taken: Mutex<Vec<String>>,
@@ -56,6 +56,10 @@ impl Export for Fake {
         }
         if names.iter().any(|name| name == "poison") {
             return Outcome::Refused { reason: "poison".into() };
+        }
+        if names.iter().filter(|name| name.starts_with("heavy")).count() > 10 {
+            tokio::time::sleep(Duration::from_secs(10)).await;
+            return Outcome::Retry { after: None, reason: "too late".into(), is_overload: true };
         }
         let huge = names.iter().filter(|name| name.starts_with("huge")).count();
         if huge > 1 || names.iter().any(|name| name == "huge alone") {
@@ -162,6 +166,15 @@ async fn while_the_destination_is_away_nothing_is_committed_and_then_all_is_deli
     let tries = *rig.fake.tries.borrow();
     assert!((100..400).contains(&tries), "{tries} tries in an hour");
     rig.fake.is_away.send_replace(false);
+    rig.until("all is committed", |rig| rig.log.committed(0) == Some(50)).await;
+    assert_eq!(rig.taken().len(), 50, "each once");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_that_is_too_much_for_the_time_it_has_is_divided() {
+    let rig = Rig::start(Settings::default());
+    rig.log.assign(0);
+    rig.log.tell_records(0, 0, (0..50).map(|i| value(&format!("heavy {i:02}"))));
     rig.until("all is committed", |rig| rig.log.committed(0) == Some(50)).await;
     assert_eq!(rig.taken().len(), 50, "each once");
 }
