@@ -37,7 +37,8 @@ impl State {
     fn written(&mut self, place: Range<u64>) {
         if self.places.len() == MAX_PLACES {
             let end = self.places.iter().map(|place| place.end).max().unwrap_or(0);
-            self.places = vec![0..end];
+            self.places.clear();
+            self.places.push(0..end);
         }
         self.places.push(place);
     }
