@@ -80,7 +80,6 @@ pub async fn the_table_has_every_tag_of_envoys_tracer(ground: &Ground) -> Result
         .iter()
         .flat_map(|span| span.span.attributes.iter().map(|attribute| attribute.key.as_str()))
         .collect();
-    eprintln!("{tags:?}");
     ensure!(tags.contains("guid:x-client-trace-id") && tags.contains("error"), "{tags:?}");
     let missing: Vec<_> = tags.iter().filter(|tag| !has_row(tag)).collect();
     ensure!(missing.is_empty(), "docs/filter.md has no row for {missing:?}");
