@@ -3,6 +3,7 @@
 
 mod check;
 pub mod keys;
+mod protobuf;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod schema;
 pub mod section;
@@ -100,7 +101,7 @@ pub enum ConfigError {
 }
 
 impl Config {
-    /// Reads the plugin's configuration.
+    /// Reads the plugin's configuration: JSON, or a protobuf `Struct`, which no JSON is.
     ///
     /// # Errors
     /// When it is no JSON object, or with all faults of its keys.
@@ -108,8 +109,12 @@ impl Config {
         if json.trim_ascii().is_empty() {
             return Err(ConfigError::Empty);
         }
-        let value: Value = serde_json::from_slice(json)
-            .map_err(|error| ConfigError::NotJson(error.to_string()))?;
+        let value = match serde_json::from_slice::<Value>(json) {
+            Ok(value) => value,
+            Err(error) => {
+                protobuf::object(json).ok_or_else(|| ConfigError::NotJson(error.to_string()))?
+            }
+        };
         let Value::Object(map) = value else {
             return Err(ConfigError::NotAnObject(check::shown(&value)));
         };

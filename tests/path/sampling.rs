@@ -23,6 +23,9 @@ pub fn tests() -> Vec<Claim> {
         Claim::new("a_rate_bounds_the_spans_a_second", ENVOY, |ground| {
             Box::pin(a_rate_bounds_the_spans_a_second(ground))
         }),
+        Claim::new("a_struct_in_yaml_configures_as_json_does", ENVOY, |ground| {
+            Box::pin(a_struct_in_yaml_configures_as_json_does(ground))
+        }),
         Claim::new("a_route_turns_tracing_off_or_samples_in_its_own_way", ENVOY, |ground| {
             Box::pin(a_route_turns_tracing_off_or_samples_in_its_own_way(ground))
         }),
@@ -173,6 +176,28 @@ async fn a_route_turns_tracing_off_or_samples_in_its_own_way(ground: &Ground) ->
     }
     let told = ids(&gateway.get("/never", &[("traceparent", PARENT)]).await?)?;
     ensure!(told.sampled, "a caller's decision stands before the route's: {told:?}");
+    gateway.spans(2).await?;
+    Ok(())
+}
+
+/// Envoy hands a Struct over as protobuf, and reads fractions in its YAML file as texts.
+async fn a_struct_in_yaml_configures_as_json_does(ground: &Ground) -> Result<()> {
+    let change = |bootstrap: &mut Bootstrap| {
+        bootstrap.plugin()?["configuration"] = json!({
+            "@type": "type.googleapis.com/google.protobuf.Struct",
+            "value": {
+                "cluster": "spanferry_bridge", "service_name": "gateway", "max_batch_spans": 1,
+                "sampling": { "default": { "ratio": 0.0 }, "keep": { "slower_than_ms": 200 },
+                    "rules": [{ "path": "/api*", "sample": { "ratio": 0.999_999_999_999 } }] },
+            },
+        });
+        Ok(())
+    };
+    let gateway = Gateway::start_changed(ground, "struct", json!({}), change).await?;
+    for (path, sampled) in [("/", false), ("/api", true), ("/slow", false)] {
+        let told = ids(&gateway.get(path, &[]).await?)?;
+        ensure!(told.sampled == sampled, "{path}: {told:?}: {}", gateway.envoy.log());
+    }
     gateway.spans(2).await?;
     Ok(())
 }
