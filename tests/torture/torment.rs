@@ -138,7 +138,7 @@ impl Torment {
                     kafka.restart().await?;
                 }
             }
-            start_ms = start_ms.max(begin.elapsed().as_millis() as u64);
+            start_ms = (begin.elapsed().as_millis() as u64).max(2_000);
         }
         Ok(kafka)
     }
