@@ -14,6 +14,7 @@ use opentelemetry_proto::tonic::collector::trace::v1::{
 use prost::Message;
 use std::io::Write;
 use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use rig::{PROTOBUF, Rig, request};
 
@@ -96,6 +97,22 @@ async fn json_becomes_protobuf_and_is_answered_in_json() {
     let answer = rig.post(&[("content-type", "application/json")], "{\"resourceSpans\": 1}").await;
     let body: serde_json::Value = serde_json::from_slice(&answer.body).unwrap();
     assert_eq!((answer.status, &body["code"]), (400, &3.into()));
+}
+
+#[tokio::test]
+async fn a_sender_that_is_still_writing_hears_its_refusal() {
+    let rig = Rig::start(Settings::default()).await;
+    let body = vec![0; 8 << 20];
+    let head = format!(
+        "POST /v1/traces HTTP/1.1\r\nhost: b\r\ncontent-type: text/plain\r\ncontent-length: {}\r\n\r\n",
+        body.len()
+    );
+    let mut socket = tokio::net::TcpStream::connect(rig.address).await.unwrap();
+    socket.write_all(head.as_bytes()).await.unwrap();
+    socket.write_all(&body).await.unwrap();
+    let mut status = [0; 12];
+    socket.read_exact(&mut status).await.unwrap();
+    assert_eq!(&status, b"HTTP/1.1 415");
 }
 
 /// Headers, body; the status, and what the message names.

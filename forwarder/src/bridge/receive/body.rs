@@ -3,6 +3,7 @@
 use crate::bridge::intake::Intake;
 use crate::bridge::refusal::Refusal;
 use crate::bridge::room::Taken;
+use crate::bridge::settings::Settings;
 use axum::body::{Body, HttpBody};
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, header};
@@ -16,7 +17,7 @@ const FIRST_ROOM: usize = 64 << 10;
 pub async fn read(
     intake: &Intake,
     headers: &HeaderMap,
-    body: Body,
+    body: &mut Body,
 ) -> Result<(Bytes, Taken), Refusal> {
     let limit = intake.settings.max_request_bytes;
     let encoding = Encoding::of(headers)?;
@@ -35,7 +36,7 @@ pub async fn read(
     Ok((body, taken))
 }
 
-async fn collect(mut body: Body, limit: usize, taken: &mut Taken) -> Result<Bytes, Refusal> {
+async fn collect(body: &mut Body, limit: usize, taken: &mut Taken) -> Result<Bytes, Refusal> {
     let mut whole = BytesMut::new();
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|error| Refusal::Incomplete(error.to_string()))?;
@@ -47,6 +48,24 @@ async fn collect(mut body: Body, limit: usize, taken: &mut Taken) -> Result<Byte
         whole.extend_from_slice(&data);
     }
     Ok(whole.freeze())
+}
+
+/// Reads on and keeps nothing, so that a sender which is still writing hears its refusal and not a reset connection: one
+/// request's bytes and time at most. One that asked first (`Expect`) has not begun, and one that was too slow had its time.
+pub async fn forget(settings: &Settings, headers: &HeaderMap, mut body: Body, refusal: &Refusal) {
+    if headers.contains_key(header::EXPECT) || matches!(refusal, Refusal::Incomplete(_)) {
+        return;
+    }
+    let rest = async {
+        let mut room = settings.max_request_bytes;
+        while let Some(Ok(frame)) = body.frame().await {
+            let size = frame.data_ref().map_or(0, Bytes::len);
+            let Some(left) = room.checked_sub(size) else { return };
+            room = left;
+        }
+    };
+    // Whether it came to its end changes nothing in the answer.
+    let _ = tokio::time::timeout(settings.read_timeout, rest).await;
 }
 
 /// The compressions of OTLP that we read.

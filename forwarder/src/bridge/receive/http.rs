@@ -30,17 +30,22 @@ pub async fn export(State(intake): State<Arc<Intake>>, request: Request) -> Resp
         let allow = [(ALLOW, "POST")];
         return (StatusCode::METHOD_NOT_ALLOWED, allow, "expected POST\n").into_response();
     }
-    let (parts, body) = request.into_parts();
-    let kind = match Kind::of(&parts.headers) {
-        Ok(kind) => kind,
+    let (parts, mut body) = request.into_parts();
+    let known = Kind::of(&parts.headers);
+    let kind = *known.as_ref().unwrap_or(&Kind::Protobuf);
+    let answer = match known {
+        Ok(kind) => accept(&intake, kind, &parts.headers, &mut body).await,
         Err(refusal) => {
             intake.refused(&refusal);
-            return refuse(&intake, Kind::Protobuf, &refusal);
+            Err(refusal)
         }
     };
-    match accept(&intake, kind, &parts.headers, body).await {
+    match answer {
         Ok(accepted) => kind.response(StatusCode::OK, &success(&accepted)),
-        Err(refusal) => refuse(&intake, kind, &refusal),
+        Err(refusal) => {
+            body::forget(&intake.settings, &parts.headers, body, &refusal).await;
+            refuse(&intake, kind, &refusal)
+        }
     }
 }
 
@@ -48,7 +53,7 @@ async fn accept(
     intake: &Intake,
     kind: Kind,
     headers: &HeaderMap,
-    body: axum::body::Body,
+    body: &mut axum::body::Body,
 ) -> Result<Accepted, Refusal> {
     let read = async {
         let sender = sender::of(headers)?;
