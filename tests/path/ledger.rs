@@ -35,7 +35,7 @@ pub fn tests() -> Vec<Claim> {
 }
 
 /// The command's answer as JSON, and whether its exit status was 0.
-async fn ledger(directory: &Path, arguments: &[&str]) -> Result<(bool, Value)> {
+pub async fn ledger(directory: &Path, arguments: &[&str]) -> Result<(bool, Value)> {
     let arguments = [&["ledger", "--json"], arguments].concat();
     let (status, printed) = Spanferry::command(directory, &arguments).await?;
     let line = printed.lines().next().unwrap_or_default();
@@ -44,7 +44,8 @@ async fn ledger(directory: &Path, arguments: &[&str]) -> Result<(bool, Value)> {
     Ok((status.success(), report))
 }
 
-fn number(report: &Value, name: &str) -> u64 {
+/// A number of the report, over all sources.
+pub fn number(report: &Value, name: &str) -> u64 {
     report["all"][name].as_u64().unwrap_or(u64::MAX)
 }
 

@@ -2,6 +2,7 @@
 //! every span that it answered for arrives once, the spans of a trace in their order.
 
 mod scene;
+mod taken;
 
 use crate::harness::{Claim, Ground, Part};
 use crate::kills::{self, variable};
@@ -33,6 +34,9 @@ pub fn tests() -> Vec<Claim> {
         }),
         Claim::new("a_kafka_that_hangs_costs_no_span_and_no_order", NEEDS, |ground| {
             Box::pin(a_kafka_that_hangs_costs_no_span_and_no_order(ground))
+        }),
+        Claim::new("the_ledger_says_how_many_spans_left_the_spool", NEEDS, |ground| {
+            Box::pin(taken::the_ledger_says_how_many_spans_left_the_spool(ground))
         }),
         Claim::new(
             "kills_of_kafka_and_the_bridge_lose_nothing_that_was_accepted",

@@ -49,6 +49,16 @@ impl Scene {
         Ok(format!("http://{}/v1/traces", self.bridge.http()?))
     }
 
+    /// The spool's directory.
+    pub fn spool(&self) -> PathBuf {
+        self.directory.join("spool")
+    }
+
+    /// The log as a URL, and the forwarder's group.
+    pub fn log_and_group(&self) -> (String, String) {
+        (format!("kafka://{}/{}", self.kafka.address(), self.topic), self.topic.clone())
+    }
+
     /// Sends a batch without a filter's number, once.
     pub async fn send(&mut self, number: u64) -> Result<Response<Bytes>> {
         let request = Request::post(self.url()?).header("content-type", "application/x-protobuf");
@@ -67,8 +77,8 @@ impl Scene {
     /// Starts the forwarder, if it does not run.
     pub async fn start_forwarder(&mut self) -> Result<()> {
         if self.forward.is_none() {
-            let log = format!("kafka://{}/{}", self.kafka.address(), self.topic);
-            let more = [&["--group", &self.topic], &FORWARD[..]].concat();
+            let (log, group) = self.log_and_group();
+            let more = [&["--group", &group], &FORWARD[..]].concat();
             let to = self.sink.grpc_url();
             let forward = Spanferry::forward("forward", &self.directory, &log, &to, &more).await?;
             self.forward = Some(forward);
