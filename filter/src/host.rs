@@ -24,12 +24,18 @@ pub struct HostError {
 
 /// The proxy's name of the call to the bridge.
 pub const HTTP_CALL: &str = "http_call";
+const NOT_FOUND: u32 = 1;
 const BAD_ARGUMENT: u32 = 2;
 
 impl HostError {
     /// Whether a call failed because the proxy does not know the cluster.
     pub fn is_missing_cluster(self) -> bool {
         self.call == HTTP_CALL && self.status == BAD_ARGUMENT
+    }
+
+    /// Whether the proxy says that what was asked for is not there.
+    pub fn is_not_found(self) -> bool {
+        self.status == NOT_FOUND
     }
 }
 

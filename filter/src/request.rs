@@ -4,7 +4,7 @@
 use crate::admission::{Arrival, Fate, Recording, is_left_alone, join};
 use crate::attempt::Attempt;
 use crate::config::KindChoice;
-use crate::glance;
+use crate::glance::LeftOut;
 use crate::header_map::RequestHeaders;
 use crate::host::Host;
 use crate::properties::Property;
@@ -15,7 +15,7 @@ use crate::sampling::{Kept, Sampler};
 use crate::semconv;
 use crate::semconv::rpc::is_grpc;
 use crate::span::{self, Exchange};
-use crate::trace_context::HeaderEdit;
+use crate::trace_context::{HeaderEdit, SpanContext, w3c};
 
 /// One request, until its end.
 #[derive(Default)]
@@ -79,12 +79,14 @@ impl Recorded {
     /// Runs once a request, at its headers, or at its end when it never came so far.
     fn admit<H: Host>(worker: &mut Worker<H>, forwards: bool) -> Option<Box<Self>> {
         let host = worker.host;
-        if worker.glance.is_worth_it() {
-            let traceparent = host.request_header("traceparent");
-            if traceparent.is_ok_and(|value| glance::is_left_out(&value)) {
-                worker.sampler.counts.sampled_out += 1;
-                return None;
+        if worker.glance.is_worth_it()
+            && let Some(left_out) = worker.glance.sees(&host.request_header("traceparent"))
+        {
+            worker.sampler.counts.sampled_out += 1;
+            if left_out == LeftOut::Here && forwards {
+                pass_anew(worker);
             }
+            return None;
         }
         let raw = host.request_headers().ok()?;
         let headers = RequestHeaders::scan(&raw);
@@ -217,6 +219,14 @@ fn kept(exchange: &Exchange<'_>, sampler: &mut Sampler) -> Option<Kept> {
 /// Without metadata the route says nothing.
 fn route(host: impl Host) -> Route {
     host.property(&route::PATH).map(|raw| Route::read(&raw)).unwrap_or_default()
+}
+
+/// A request without a caller that is not sampled: a `tracestate` that it may have belongs to no trace.
+fn pass_anew<H: Host>(worker: &mut Worker<H>) {
+    let (trace_id, span_id) = (worker.ids.trace_id(), worker.ids.span_id());
+    let context = SpanContext { trace_id, span_id, flags: 0 };
+    write(worker.host, HeaderEdit::Set("traceparent", &w3c::write_traceparent(&context)));
+    write(worker.host, HeaderEdit::Remove("tracestate"));
 }
 
 /// A header that cannot be written is no reason to stop the request: the trace then ends here.

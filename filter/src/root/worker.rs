@@ -61,7 +61,8 @@ impl<H: Host> Worker<H> {
         let node = node::node(host);
         let resource = resource::encode(&resource::attributes(&config, &node));
         let outbox = Outbox::new(config.limits, Envelope::new(resource, SCOPE_NAME, VERSION));
-        let glance = Glance::new(&config);
+        let ids = node::ids(host, context_id, &node);
+        let glance = Glance::new(&config, !ids.is_weak());
         let sampler = Sampler::new(config.sampling.clone());
         let environment = || host.environment().unwrap_or_default();
         let recipe =
@@ -78,7 +79,7 @@ impl<H: Host> Worker<H> {
             outbox,
             room,
             attempts: Attempts::default(),
-            ids: node::ids(host, context_id, &node),
+            ids,
             recipe,
             reads,
             scratch: Vec::with_capacity(1024),

@@ -317,6 +317,27 @@ fn a_request_that_its_caller_left_out_costs_one_header_and_no_property() {
 }
 
 #[test]
+fn a_request_that_the_default_leaves_out_costs_one_header_and_its_new_context() {
+    let fake = Fake::ready();
+    *fake.configuration.borrow_mut() =
+        r#"{"cluster":"b","sampling":{"default":"always_off"}}"#.into();
+    let mut vm = started(&fake);
+    request(&mut vm, 10);
+    let first = fake.header("traceparent").unwrap();
+    fake.set_headers(&[(":path", "/"), ("tracestate", "stale=1")]);
+    let before = fake.calls.get();
+    request(&mut vm, 11);
+    assert_eq!(fake.calls.get() - before, 3, "one read, one written, one removed");
+    let second = fake.header("traceparent").unwrap();
+    assert!(second.ends_with("-00") && second.len() == first.len() && second != first);
+    assert_eq!(fake.header("tracestate"), None);
+    fake.set_headers(&[(":path", "/"), ("traceparent", &second.replace("-00", "-01"))]);
+    request(&mut vm, 12);
+    settle(&mut vm, &fake);
+    assert_eq!((fake.metric("spans_sampled_out"), fake.metric("spans_made")), (2, 1));
+}
+
+#[test]
 fn a_watched_request_that_went_well_makes_no_span() {
     let fake = Fake::ready();
     *fake.configuration.borrow_mut() =
