@@ -151,6 +151,8 @@ impl Pump {
     }
 
     async fn work(&mut self, stop: &CancellationToken) -> Result<(), LogError> {
+        // Behind a way that changes there may be no entry that would wake the reader: the disk may have refused it.
+        let mut ways = self.spool.ways.subscribe();
         loop {
             // Before anything behind the damage is looked at.
             self.count_damage();
@@ -182,6 +184,7 @@ impl Pump {
                     }
                 }
                 event = self.reader.next(), if wants_more => self.read(event?),
+                Ok(()) = ways.changed(), if is_idle => {}
                 () = tokio::time::sleep(TICK), if !is_idle => {}
             }
         }

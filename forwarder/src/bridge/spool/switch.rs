@@ -65,7 +65,7 @@ pub struct Spool {
     numbers: Numbers,
     pub(super) pace: Pace,
     switch: Mutex<Switch>,
-    ways: watch::Sender<Way>,
+    pub(super) ways: watch::Sender<Way>,
     /// Why the disk took no batch, until it takes one.
     refusing: Mutex<Option<String>>,
 }

@@ -205,6 +205,20 @@ async fn a_disk_that_fails_refuses_with_its_words_and_goes_on_when_it_works() {
 }
 
 #[tokio::test]
+async fn a_way_that_changed_for_a_batch_that_no_place_took_changes_back() {
+    let mut stage = Stage::new();
+    stage.start().await;
+    stage.drained().await;
+    stage.hands.disk(Disk::Full);
+    stage.log.set(Mood::Failing);
+    stage.running().send(1, &[1]).await.unwrap_err();
+    assert_eq!(stage.running().way(), Way::Spool);
+    stage.hands.disk(Disk::Works);
+    stage.log.set(Mood::Good);
+    stage.drained().await;
+}
+
+#[tokio::test]
 async fn a_directory_has_one_owner_and_a_path_that_is_none_is_named() {
     let mut stage = Stage::new();
     stage.start().await;

@@ -142,13 +142,24 @@ impl Stage {
             }
         };
         let in_time = tokio::time::timeout(DEADLINE, wait).await;
-        assert!(in_time.is_ok(), "in vain for {what}: {:?}", self.running().metrics.spool);
+        assert!(in_time.is_ok(), "in vain for {what}: {:?}", self.running());
     }
 
     /// Waits until nothing is in the spool and batches go to the log.
     pub async fn drained(&self) {
         self.until("the direct way", |stage| stage.running().way() == Way::Direct).await;
         assert_eq!(self.running().waiting(), (0, 0));
+    }
+}
+
+impl std::fmt::Debug for Running {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Running")
+            .field("way", &self.way())
+            .field("is_writing", &self.spool.is_writing())
+            .field("pump_has_ended", &self.pump.is_finished())
+            .field("spool", &self.metrics.spool)
+            .finish()
     }
 }
 
