@@ -33,16 +33,6 @@ pub trait Ready: Send + Sync {
     }
 }
 
-/// Ready as soon as it runs: for the forwarder, which a restart would not help while its destination is away.
-pub struct AlwaysReady;
-
-#[async_trait]
-impl Ready for AlwaysReady {
-    async fn ready(&self) -> Result<(), String> {
-        Ok(())
-    }
-}
-
 /// The ledger of a role that reads the log.
 #[async_trait]
 pub trait Ledger: Send + Sync {
@@ -121,6 +111,15 @@ async fn ledger(State(admin): State<Admin>, uri: Uri) -> Response {
 mod tests {
     use super::*;
     use prometheus_client::metrics::counter::Counter;
+
+    struct AlwaysReady;
+
+    #[async_trait]
+    impl Ready for AlwaysReady {
+        async fn ready(&self) -> Result<(), String> {
+            Ok(())
+        }
+    }
 
     struct Missing;
 
