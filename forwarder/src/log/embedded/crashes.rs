@@ -8,7 +8,8 @@ use crate::log::{Commit, Event, Log, LogSettings, Placed, Reader, Record, TopicS
 use bytes::Bytes;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
@@ -26,13 +27,18 @@ struct Disk {
     chance: StdRng,
     /// All that was ever appended, by its number: partition, value and append.
     appended: HashMap<u64, (usize, Bytes, u64)>,
-    /// The number of records of each append.
-    appends: Vec<usize>,
+    appends: Vec<Append>,
     /// What must be there: acknowledged, or seen after a crash.
     kept: [BTreeMap<i64, u64>; PARTITIONS],
     /// Acknowledged commits; and the furthest that was tried.
     committed: [i64; PARTITIONS],
     tried: [i64; PARTITIONS],
+}
+
+/// The numbers of its records, and where each partition ended as far as was known.
+struct Append {
+    numbers: Range<u64>,
+    ends: [i64; PARTITIONS],
 }
 
 impl Disk {
@@ -113,7 +119,9 @@ impl Disk {
     fn records(&mut self) -> Vec<Placed> {
         let append = self.appends.len() as u64;
         let count = self.chance.random_range(1..5);
-        self.appends.push(count);
+        let first = self.appended.len() as u64;
+        let ends = std::array::from_fn(|partition| self.end(partition));
+        self.appends.push(Append { numbers: first..first + count, ends });
         let mut record = || {
             let number = self.appended.len() as u64;
             let mut value = number.to_be_bytes().to_vec();
@@ -127,10 +135,15 @@ impl Disk {
         (0..count).map(|_| record()).collect()
     }
 
+    /// One past the last record of a partition that is known to be there.
+    fn end(&self, partition: usize) -> i64 {
+        self.kept[partition].last_key_value().map_or(0, |(last, _)| last + 1)
+    }
+
     /// Commits somewhere up to the end of what is known to be there.
     async fn commit(&mut self, log: &EmbeddedLog) {
         let partition = self.chance.random_range(0..PARTITIONS);
-        let end = self.kept[partition].last_key_value().map_or(0, |(last, _)| last + 1);
+        let end = self.end(partition);
         let from = self.tried[partition];
         if end < from {
             return;
@@ -155,21 +168,32 @@ impl Disk {
             (self.committed[partition], self.tried[partition]) = (committed, committed);
         }
         let found = read_all(&mut *reader).await;
-        let mut of_append: HashMap<u64, usize> = HashMap::new();
+        let mut of_append: HashMap<u64, HashSet<u64>> = HashMap::new();
         for (partition, found) in found.into_iter().enumerate() {
             self.compare(partition, found, &mut of_append);
         }
-        for (append, count) in of_append {
-            assert_eq!(self.appends[append as usize], count, "of one append all or nothing");
+        for (append, found) in of_append {
+            let append = &self.appends[append as usize];
+            for number in append.numbers.clone().filter(|number| !found.contains(number)) {
+                assert!(self.is_hidden(append, number), "of one append all or nothing");
+            }
         }
         assert_eq!(log.counters().damaged_records, 0);
+    }
+
+    /// Whether a record whose append failed may be there all the same, below the offset that was committed after it:
+    /// nothing is read from there.
+    fn is_hidden(&self, append: &Append, number: u64) -> bool {
+        let partition = self.appended[&number].0;
+        let mut below = append.ends[partition]..self.committed[partition];
+        below.any(|offset| !self.kept[partition].contains_key(&offset))
     }
 
     fn compare(
         &mut self,
         partition: usize,
         found: Vec<(i64, Bytes)>,
-        of_append: &mut HashMap<u64, usize>,
+        of_append: &mut HashMap<u64, HashSet<u64>>,
     ) {
         let from = self.committed[partition];
         assert!(found.windows(2).all(|two| two[0].0 < two[1].0), "out of order");
@@ -180,7 +204,7 @@ impl Disk {
             let kept = self.kept[partition].insert(*offset, number);
             assert_eq!(kept.unwrap_or(number), number, "another record at offset {offset}");
             if kept.is_none() {
-                *of_append.entry(self.appended[&number].2).or_default() += 1;
+                of_append.entry(self.appended[&number].2).or_default().insert(number);
             }
         }
         let found: Vec<i64> = found.into_iter().map(|(offset, _)| offset).collect();
