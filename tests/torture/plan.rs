@@ -24,6 +24,15 @@ pub struct Plan {
     /// A sender's pause between two batches, ms.
     #[arg(long, default_value_t = 60)]
     pub pause_ms: u64,
+    /// How long a bridge or a forwarder is up between two blows, ms, on average (but for a long spell now and then).
+    #[arg(long, default_value_t = 450)]
+    pub role_up_ms: u64,
+    /// The same for Kafka, which takes 3 s and more to start.
+    #[arg(long, default_value_t = 3_000)]
+    pub kafka_up_ms: u64,
+    /// The same for the destination.
+    #[arg(long, default_value_t = 1_450)]
+    pub destination_up_ms: u64,
 }
 
 /// Where the spans end.
@@ -38,7 +47,9 @@ pub enum End {
 impl Plan {
     /// A plan of so many kills, as long as it takes up to a limit.
     pub fn of(cycles: u64, minutes: u64, seed: u64) -> Plan {
-        Plan { cycles, minutes, seed, destination: End::Sink, senders: 12, pause_ms: 60 }
+        let [cycles, minutes, seed] = [cycles, minutes, seed].map(|number| number.to_string());
+        let arguments = ["torture", "--cycles", &cycles, "--minutes", &minutes, "--seed", &seed];
+        Plan::parse_from(arguments)
     }
 
     /// How long the storm lasts at most.

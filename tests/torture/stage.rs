@@ -54,7 +54,7 @@ impl Stage {
     /// Starts it all and waits until it is ready.
     pub async fn start(directory: &Path, plan: &Plan) -> Result<Stage> {
         let port = ports::free()?;
-        let kafka = Kafka::start_behind(directory, port).await?;
+        let kafka = Kafka::start_quickly(directory, port).await?;
         let kafka_network = Proxy::start(port, kafka.address().parse()?).await?;
         let destination = match plan.destination {
             End::Sink => Destination::Sink(Sink::start()?),

@@ -54,7 +54,7 @@ pub async fn rage(stage: Stage, plan: &Plan) -> Result<(Stage, Storm)> {
     };
     let answering = sink.clone().map(|sink| torment().answers(sink));
     let roles = |roles: Vec<_>, victim, torment: &mut dyn FnMut() -> Torment| {
-        let one = |role| torment().role(role, victim, &directory);
+        let one = |role| torment().role(role, victim, plan.role_up_ms, &directory);
         futures_util::future::try_join_all(roles.into_iter().map(one).collect::<Vec<_>>())
     };
     let bridges = roles(bridges, "bridges", &mut torment);
@@ -63,8 +63,8 @@ pub async fn rage(stage: Stage, plan: &Plan) -> Result<(Stage, Storm)> {
     let bridge_networks = futures_util::future::join_all(networks.collect::<Vec<_>>());
     let kafka_network = torment().network(kafka_network, "Kafka");
     let destination_network = torment().network(destination_network, "the destination");
-    let kafka = torment().kafka(kafka);
-    let destination = torment().destination(destination);
+    let kafka = torment().kafka(kafka, plan.kafka_up_ms);
+    let destination = torment().destination(destination, plan.destination_up_ms);
 
     let start = Instant::now();
     let tormenting = async {
