@@ -131,6 +131,11 @@ impl Kafka {
         self.process.as_ref().context("Kafka does not run")?.signal(signal)
     }
 
+    /// The directory of a partition's files.
+    pub fn partition(&self, topic: &str, partition: u32) -> PathBuf {
+        self.directory.join("data").join(format!("{topic}-{partition}"))
+    }
+
     /// `HOST:PORT` for clients.
     pub fn address(&self) -> String {
         format!("127.0.0.1:{}", self.port)

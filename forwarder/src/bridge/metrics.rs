@@ -2,6 +2,7 @@
 
 use super::refusal::Refusal;
 use super::spool::SpoolMetrics;
+use crate::ledger::Acknowledged;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -35,6 +36,8 @@ pub struct Metrics {
     pub queue_bytes: Gauge,
     pub acknowledge_seconds: Histogram,
     pub spool: SpoolMetrics,
+    /// Too many numbers for `/metrics`: shown at `/written`.
+    pub acknowledged: Acknowledged,
 }
 
 impl Metrics {
@@ -42,6 +45,7 @@ impl Metrics {
     pub fn register(registry: &mut Registry) -> Self {
         let own = Self {
             spool: SpoolMetrics::default(),
+            acknowledged: Acknowledged::default(),
             sent_records: Counter::default(),
             written_spans: Counter::default(),
             accepted_spans: Counter::default(),
