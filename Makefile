@@ -10,7 +10,7 @@ OR_SKIP := $(if $(CI),,|| true)
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo demo-stack bench-filter test torture lint filter trapping-filter soak-filter build clean-cache
+.PHONY: help demo demo-stack bench bench-filter test torture lint filter trapping-filter soak-filter build clean-cache
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -24,6 +24,12 @@ demo-stack: ## the same three acts with real Kafka and real Jaeger
 	@$(GET) native-libs wasm-target envoy kafka jaeger
 	@$(MAKE) --no-print-directory filter build
 	@$(WITH) cargo run --quiet $(LOCKED) --bin demo -- --stack
+
+# BENCH passes arguments on: BENCH="--rounds 2 --only bridge"; target/release/bench --help lists them.
+bench: ## Spanferry beside the OpenTelemetry Collector on real Kafka; writes docs/performance.* (a quiet machine)
+	@$(GET) native-libs kafka jaeger
+	@$(STEP) build cargo build --quiet --release $(LOCKED) -p spanferry -p spanferry-tests --bin spanferry --bin bench
+	@$(STEP) "rounds" $(WITH) $${CARGO_TARGET_DIR:-target}/release/bench $(BENCH)
 
 bench-filter: ## what tracing costs in Envoy, natively and with the filter; writes docs/filter-performance.* (5 min, a quiet machine)
 	@$(GET) native-libs wasm-target wasm-opt envoy

@@ -162,6 +162,11 @@ impl Kafka {
         Ok(command)
     }
 
+    /// The directory of its partitions.
+    pub fn data(&self) -> PathBuf {
+        self.directory.join("data")
+    }
+
     fn configuration(&self) -> PathBuf {
         self.directory.join("server.properties")
     }
