@@ -47,10 +47,11 @@ test: ## everything: lint, unit tests here and on wasm32, path tests on real Env
 	@$(STEP) tests $(WITH) cargo test $(LOCKED) --workspace --all-targets --no-fail-fast
 
 # CYCLES kills of each role or MINUTES, whichever is over first; SEED repeats a storm. DESTINATION=jaeger is the real one.
+# TORTURE holds more options, such as --kafka-up-ms 1500; Envoy stands in front when it and the filter are at hand.
 torture: ## everything is killed, stopped, cut off and refused at once: CYCLES= MINUTES= SEED= DESTINATION=sink|jaeger
 	@$(GET) native-libs kafka $(if $(filter jaeger,$(DESTINATION)),jaeger)
 	@$(MAKE) --no-print-directory build
-	@$(WITH) cargo run --quiet $(LOCKED) --bin torture -- $(if $(CYCLES),--cycles $(CYCLES)) $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED)) $(if $(DESTINATION),--destination $(DESTINATION))
+	@$(WITH) cargo run --quiet $(LOCKED) --bin torture -- $(if $(CYCLES),--cycles $(CYCLES)) $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED)) $(if $(DESTINATION),--destination $(DESTINATION)) $(TORTURE)
 
 lint: ## format, clippy here and for wasm32, licences, bans and sources of the dependencies
 	@$(STEP) format cargo fmt --all --check

@@ -1,6 +1,7 @@
 //! What is to be done: how many kills, how long at most, from which seed, with which destination.
 
-use clap::{Parser, ValueEnum};
+use crate::stack::parts;
+use clap::{ArgAction, Parser, ValueEnum};
 use std::time::Duration;
 
 /// `make torture`.
@@ -24,6 +25,9 @@ pub struct Plan {
     /// A sender's pause between two batches, ms.
     #[arg(long, default_value_t = 60)]
     pub pause_ms: u64,
+    /// Whether an Envoy with the filter stands in front; without a word, if both are at hand.
+    #[arg(long, action = ArgAction::Set, default_value_t = parts::envoy().is_ok() && parts::filter().is_ok())]
+    pub envoy: bool,
     /// How long a bridge or a forwarder is up between two blows, ms, on average (but for a long spell now and then).
     #[arg(long, default_value_t = 450)]
     pub role_up_ms: u64,
@@ -33,6 +37,9 @@ pub struct Plan {
     /// The same for the destination.
     #[arg(long, default_value_t = 1_450)]
     pub destination_up_ms: u64,
+    /// The same for Envoy.
+    #[arg(long, default_value_t = 3_000)]
+    pub envoy_up_ms: u64,
 }
 
 /// Where the spans end.

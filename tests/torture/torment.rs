@@ -73,7 +73,7 @@ impl Torment {
     }
 
     /// Waits for the next blow at somebody who is up for so long on average; false when the storm is over.
-    async fn up(&mut self, mean_ms: u64) -> bool {
+    pub(super) async fn up(&mut self, mean_ms: u64) -> bool {
         self.pause(mean_ms / 4, mean_ms * 7 / 4 + 1).await
     }
 
