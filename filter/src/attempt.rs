@@ -62,6 +62,11 @@ impl Attempt {
         self.status = status.unwrap_or(0).into();
     }
 
+    /// The status that it was answered with; 0 when it was not.
+    pub fn status(&self) -> u64 {
+        self.status.unsigned_abs()
+    }
+
     /// What is known of it, as properties: when it began, how long it took, its status.
     pub fn values(&self, now_ns: u64) -> [(Property, [u8; 8]); 3] {
         let number = |n: u64| i64::try_from(n).unwrap_or(i64::MAX).to_le_bytes();

@@ -1,9 +1,10 @@
 //! The tags and the span name of Envoy's own tracer (its `HttpTracerUtility` and `TracerImpl`), with its
 //! values: all of them texts, `-` for what is absent. So a dashboard made for them goes on working.
 //!
-//! Two values differ where the proxy does not tell: `peer.address` is the client's as
+//! Some values differ where the proxy does not tell: `peer.address` is the client's as
 //! `x-forwarded-for` is trusted, and `upstream_cluster.name` the cluster's name also where it has an
-//! `alt_stat_name`.
+//! `alt_stat_name`. What is said of the request's headers is what they were when it came: where a route
+//! rewrites the host, Envoy's tracer names the new one.
 
 use crate::attributes::limits::shorten;
 use crate::authority;
@@ -75,7 +76,7 @@ fn emit_all(tags: &[(&str, &str, &str)], emit: &mut Emit<'_>) {
 fn request(exchange: &Exchange<'_>, emit: &mut Emit<'_>) {
     let (headers, redaction) = (exchange.headers, &exchange.recipe.settings.redaction);
     let (agent, id) = (text(headers.user_agent), text(headers.request_id));
-    let trace_id = exchange.text(Property::ClientTraceId);
+    let trace_id = text(headers.client_trace_id);
     let client = exchange.text(Property::Client);
     emit_all(
         &[
@@ -83,7 +84,7 @@ fn request(exchange: &Exchange<'_>, emit: &mut Emit<'_>) {
             ("guid:x-request-id", redaction.header("x-request-id", &id), LEFT_OUT),
             ("http.url", &url(exchange), LEFT_OUT),
             ("http.method", &text(headers.method), LEFT_OUT),
-            ("downstream_cluster", &exchange.text(Property::DownstreamCluster), DASH),
+            ("downstream_cluster", &text(headers.downstream_cluster), DASH),
             ("user_agent", redaction.header("user-agent", &agent), DASH),
             ("http.protocol", &exchange.text(Property::Protocol), DASH),
             ("peer.address", authority::split(&client).0, LEFT_OUT),
@@ -95,9 +96,10 @@ fn request(exchange: &Exchange<'_>, emit: &mut Emit<'_>) {
 
 /// The URL as the client sent it.
 fn url(exchange: &Exchange<'_>) -> String {
-    let path = exchange.recipe.settings.redaction.url(&exchange.text(Property::OriginalPath));
-    let (scheme, host) =
-        (exchange.text(Property::ForwardedProto), exchange.text(Property::FinalHost));
+    let headers = exchange.headers;
+    let path = if headers.original_path.is_empty() { headers.path } else { headers.original_path };
+    let path = exchange.recipe.settings.redaction.url(&text(path));
+    let (scheme, host) = (text(headers.forwarded_proto), text(headers.authority));
     let host = authority::without_user(&host);
     [&*scheme, "://", host, shorten(&path, LONGEST_PATH)].concat()
 }
@@ -105,14 +107,14 @@ fn url(exchange: &Exchange<'_>) -> String {
 fn grpc(exchange: &Exchange<'_>, call: &Call<'_>, emit: &mut Emit<'_>) {
     let headers = exchange.headers;
     let path = exchange.recipe.settings.redaction.url(&text(headers.path));
-    let host = exchange.text(Property::FinalHost);
+    let host = text(headers.authority);
     let status = call.told_status().map(|status| status.number().to_string());
     emit_all(
         &[
             ("grpc.path", &path, LEFT_OUT),
             ("grpc.authority", authority::without_user(&host), LEFT_OUT),
             ("grpc.content_type", &text(headers.content_type), LEFT_OUT),
-            ("grpc.timeout", &exchange.text(Property::GrpcTimeout), LEFT_OUT),
+            ("grpc.timeout", &text(headers.grpc_timeout), LEFT_OUT),
             ("grpc.status_code", &status.unwrap_or_default(), LEFT_OUT),
             ("grpc.message", &exchange.text(Property::GrpcMessage), LEFT_OUT),
         ],
@@ -210,11 +212,8 @@ mod tests {
             content_type: b"application/grpc",
             ..RequestHeaders::default()
         };
-        let read: [(Property, &[u8]); 3] = [
-            (Property::Status, &200_i64.to_le_bytes()),
-            (Property::GrpcStatus, b"8"),
-            (Property::FinalHost, b"me:pw@shop"),
-        ];
+        let read: [(Property, &[u8]); 2] =
+            [(Property::Status, &200_i64.to_le_bytes()), (Property::GrpcStatus, b"8")];
         let (name, tags) = told(SpanKind::Client, &headers, &read);
         assert_eq!((name.as_str(), tags["error"].as_str()), ("egress shop", "true"));
         assert_eq!(

@@ -64,10 +64,10 @@ extern "C" fn proxy_on_http_call_response(
 }
 
 #[unsafe(no_mangle)]
-extern "C" fn proxy_on_request_headers(context: u32, _headers: usize, _ends: u32) -> u32 {
+extern "C" fn proxy_on_request_headers(context: u32, _headers: usize, ends: u32) -> u32 {
     #[cfg(feature = "trap-on-purpose")]
     trap::if_asked();
-    with_vm((), |vm| vm.on_request_headers(context));
+    with_vm((), |vm| vm.on_request_headers(context, ends == 0));
     CONTINUE
 }
 

@@ -163,6 +163,16 @@ pub struct RequestHeaders<'a> {
     pub content_type: &'a [u8],
     /// `x-request-id`
     pub request_id: &'a [u8],
+    /// `x-client-trace-id`
+    pub client_trace_id: &'a [u8],
+    /// `x-forwarded-proto`
+    pub forwarded_proto: &'a [u8],
+    /// `x-envoy-downstream-service-cluster`
+    pub downstream_cluster: &'a [u8],
+    /// `x-envoy-original-path`: the path before a proxy in front rewrote it.
+    pub original_path: &'a [u8],
+    /// `grpc-timeout`
+    pub grpc_timeout: &'a [u8],
     /// Every `traceparent`: more than one is invalid.
     pub traceparent: Lines<'a>,
     /// Every `tracestate`, in order: they are one list.
@@ -188,6 +198,11 @@ impl<'a> RequestHeaders<'a> {
                 b"user-agent" => headers.user_agent = value,
                 b"content-type" => headers.content_type = value,
                 b"x-request-id" => headers.request_id = value,
+                b"x-client-trace-id" => headers.client_trace_id = value,
+                b"x-forwarded-proto" => headers.forwarded_proto = value,
+                b"x-envoy-downstream-service-cluster" => headers.downstream_cluster = value,
+                b"x-envoy-original-path" => headers.original_path = value,
+                b"grpc-timeout" => headers.grpc_timeout = value,
                 b"traceparent" => headers.traceparent.push(value),
                 b"tracestate" => headers.tracestate.push(value),
                 b"baggage" => headers.baggage.push(value),

@@ -107,6 +107,9 @@ pub trait Host: Copy {
     /// Sets a request header; others of that name go.
     fn set_request_header(self, name: &str, value: &str) -> Result<(), HostError>;
 
+    /// Adds a request header to those of its name that are there.
+    fn add_request_header(self, name: &str, value: &str) -> Result<(), HostError>;
+
     /// Removes a request header, however often it is there.
     fn remove_request_header(self, name: &str) -> Result<(), HostError>;
 

@@ -6,87 +6,71 @@ pub mod cel;
 use crate::header_map::pairs;
 use cel::Path;
 
-/// What may be read of a finished request.
+/// What may be read of a finished request. Each costs Envoy about a microsecond: what the headers, the clock
+/// or an earlier request tell as well is not among them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(usize)]
 pub enum Property {
     /// When the first byte came in, ns since the epoch.
     StartTime,
-    /// From the first byte in to the last byte out, ns.
-    Duration,
     /// Status code sent to the client; 0 or absent when none was.
     Status,
     /// Envoy's response flags, a bit mask.
     Flags,
-    /// Envoy's reason for the status.
-    StatusDetails,
-    /// Request body, bytes.
-    RequestBytes,
     /// Response body, bytes.
     ResponseBytes,
     /// `HTTP/1.1`, `HTTP/2`, …
     Protocol,
     /// The client's `address:port`.
     Client,
-    /// The chosen upstream's `address:port`.
-    Upstream,
     /// The upstream cluster's name.
     Cluster,
-    /// The route's name.
-    Route,
-    /// The listener's direction: 0 unspecified, 1 inbound, 2 outbound.
-    Direction,
     /// How often the request went upstream; 0 when it did not.
     Attempts,
+    /// The conventions: the chosen upstream's `address:port`.
+    Upstream,
+    /// The conventions: the route's name.
+    Route,
+    /// The listener's direction: 0 unspecified, 1 inbound, 2 outbound; read where the span's kind goes by it.
+    /// One plugin may serve listeners of several directions, so that it is not known beforehand.
+    Direction,
+    /// Request body, bytes; not read of a request without one.
+    RequestBytes,
     /// gRPC: `grpc-status` of the trailers, else of the headers.
     GrpcStatus,
     /// gRPC: `grpc-message` of the trailers, else of the headers.
     GrpcMessage,
-    /// Envoy's tags: `:authority` as the request left.
-    FinalHost,
-    /// Envoy's tags: `:path` before it was rewritten, else as the request left.
-    OriginalPath,
-    /// Envoy's tags: `x-forwarded-proto`.
-    ForwardedProto,
-    /// Envoy's tags: `x-envoy-downstream-service-cluster`.
-    DownstreamCluster,
-    /// Envoy's tags: `x-client-trace-id`.
-    ClientTraceId,
-    /// Envoy's tags: `grpc-timeout`.
-    GrpcTimeout,
+    /// From the first byte in to the last byte out, ns; read where the clock does not tell.
+    Duration,
+    /// Envoy's reason for the status; read of what went wrong.
+    StatusDetails,
 }
 
 /// How many properties there are.
-pub const COUNT: usize = 22;
-/// How many are read of every request: the first ones.
-const ALWAYS: usize = 14;
-/// Of these only, every request has a value: they need no guard. Envoy calls `on_log` only when the
-/// duration is known.
-const CERTAIN: [Property; 6] = [
+pub const COUNT: usize = 16;
+/// Of these only, every request has a value: they need no guard.
+const CERTAIN: [Property; 5] = [
     Property::StartTime,
-    Property::Duration,
     Property::Flags,
     Property::ResponseBytes,
     Property::Client,
     Property::Attempts,
 ];
 
-/// Where each property is found, in the order of [`Property`]; the first path that is there wins.
-const PATHS: [(Property, &[Path<'static>]); COUNT] = [
+/// Where each property of the list is found, in the order of [`Property`]; the first path that is there wins.
+const PATHS: [(Property, &[Path<'static>]); 14] = [
     (Property::StartTime, &[&["request", "time"]]),
-    (Property::Duration, &[&["request", "duration"]]),
     (Property::Status, &[&["response", "code"]]),
     (Property::Flags, &[&["response", "flags"]]),
-    (Property::StatusDetails, &[&["response", "code_details"]]),
-    (Property::RequestBytes, &[&["request", "size"]]),
     (Property::ResponseBytes, &[&["response", "size"]]),
     (Property::Protocol, &[&["request", "protocol"]]),
     (Property::Client, &[&["source", "address"]]),
-    (Property::Upstream, &[&["upstream", "address"]]),
     (Property::Cluster, &[&["xds", "cluster_name"]]),
+    (Property::Attempts, &[&["upstream", "request_attempt_count"]]),
+    (Property::Upstream, &[&["upstream", "address"]]),
     (Property::Route, &[&["xds", "route_name"]]),
     (Property::Direction, &[&["xds", "listener_direction"]]),
-    (Property::Attempts, &[&["upstream", "request_attempt_count"]]),
+    (Property::RequestBytes, &[&["request", "size"]]),
     (
         Property::GrpcStatus,
         &[&["response", "trailers", "grpc-status"], &["response", "headers", "grpc-status"]],
@@ -95,33 +79,34 @@ const PATHS: [(Property, &[Path<'static>]); COUNT] = [
         Property::GrpcMessage,
         &[&["response", "trailers", "grpc-message"], &["response", "headers", "grpc-message"]],
     ),
-    (Property::FinalHost, &[&["request", "host"]]),
-    (
-        Property::OriginalPath,
-        &[&["request", "headers", "x-envoy-original-path"], &["request", "path"]],
-    ),
-    (Property::ForwardedProto, &[&["request", "headers", "x-forwarded-proto"]]),
-    (Property::DownstreamCluster, &[&["request", "headers", "x-envoy-downstream-service-cluster"]]),
-    (Property::ClientTraceId, &[&["request", "headers", "x-client-trace-id"]]),
-    (Property::GrpcTimeout, &[&["request", "headers", "grpc-timeout"]]),
 ];
+/// Where [`Property::Duration`] is found.
+pub const DURATION: [&str; 2] = ["request", "duration"];
+/// Where [`Property::StatusDetails`] is found.
+pub const STATUS_DETAILS: [&str; 2] = ["response", "code_details"];
 
 /// Which properties are read of a request: only what its span will say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Selection {
     /// Of a gRPC call.
     pub is_rpc: bool,
-    /// Of a request whose span will have Envoy's own tags.
-    pub has_envoy_tags: bool,
+    /// Of a request that had a body, or may have had one.
+    pub has_body: bool,
+    /// Of a request whose span will have the conventions' attributes.
+    pub has_semconv: bool,
+    /// Of a request whose span's kind goes by its listener.
+    pub has_direction: bool,
 }
 
 impl Selection {
     /// The properties in their order, each with its paths.
     pub fn paths(self) -> impl Iterator<Item = &'static (Property, &'static [Path<'static>])> {
         PATHS.iter().filter(move |(property, _)| match property {
+            Property::Upstream | Property::Route => self.has_semconv,
+            Property::Direction => self.has_direction,
+            Property::RequestBytes => self.has_body,
             Property::GrpcStatus | Property::GrpcMessage => self.is_rpc,
-            Property::GrpcTimeout => self.is_rpc && self.has_envoy_tags,
-            property => (*property as usize) < ALWAYS || self.has_envoy_tags,
+            _ => true,
         })
     }
 
@@ -176,9 +161,18 @@ impl<'a> Properties<'a> {
         self.values[property as usize] = value;
     }
 
-    /// Whether the proxy told when the request began and how long it took.
-    pub fn are_timed(&self) -> bool {
-        [Property::StartTime, Property::Duration].iter().all(|time| self.number(*time).is_some())
+    /// Whether the proxy's details say more than status, flags and attempts do: where something went wrong,
+    /// and where the proxy itself refused. `status` is what the client saw, if anything.
+    pub fn need_details(&self, status: Option<u64>) -> bool {
+        let went_upstream = self.number(Property::Attempts).is_some_and(|attempts| attempts > 0);
+        let lowest = if went_upstream { 500 } else { 400 };
+        let is_plain = status.is_some_and(|code| (100..lowest).contains(&code));
+        !is_plain || self.number(Property::Flags) != Some(0)
+    }
+
+    /// Whether the end is told late: Envoy logs a request over HTTP/3 when its client has acknowledged it.
+    pub fn end_late(&self) -> bool {
+        self.bytes(Property::Protocol).starts_with(b"HTTP/3")
     }
 
     /// A property's bytes; empty when absent.
@@ -199,24 +193,30 @@ mod tests {
     use crate::header_map::serialize;
     use crate::testing::test;
 
-    fn selection(is_rpc: bool, has_envoy_tags: bool) -> Selection {
-        Selection { is_rpc, has_envoy_tags }
+    fn selection(is_rpc: bool, has_semconv: bool) -> Selection {
+        Selection { is_rpc, has_body: is_rpc, has_semconv, has_direction: is_rpc }
     }
 
     #[test]
     fn the_expression_guards_what_may_be_absent() {
         let text = selection(false, false).expression();
-        assert!(text.starts_with("[request.time,request.duration,has(response.code)?"), "{text}");
-        assert!(text.ends_with(
-            "has(xds.listener_direction)?xds.listener_direction:'',upstream.request_attempt_count]"
-        ));
+        assert!(text.starts_with("[request.time,has(response.code)?"), "{text}");
+        assert!(
+            text.ends_with(
+                "has(xds.cluster_name)?xds.cluster_name:'',upstream.request_attempt_count]"
+            ),
+            "{text}"
+        );
     }
 
     #[test]
     fn the_expression_for_an_answered_request_guards_headers_only() {
         let text = selection(true, true).answered_expression();
-        assert!(text.starts_with("[request.time,request.duration,response.code,"), "{text}");
-        assert!(text.contains("upstream.address,xds.cluster_name,xds.route_name,"), "{text}");
+        assert!(text.starts_with("[request.time,response.code,response.flags,"), "{text}");
+        assert!(
+            text.contains("upstream.address,xds.route_name,xds.listener_direction,request.size,"),
+            "{text}"
+        );
         assert!(text.contains("'grpc-status' in response.trailers?"), "{text}");
         assert!(!text.contains("has(response.code)"), "{text}");
     }
@@ -231,25 +231,25 @@ mod tests {
 
     #[test]
     fn only_what_a_span_says_is_read() {
-        let count = |rpc, envoy| selection(rpc, envoy).paths().count();
-        assert_eq!(count(false, false), ALWAYS);
-        assert_eq!(count(true, false), ALWAYS + 2);
-        assert_eq!(count(false, true), ALWAYS + 5);
-        assert_eq!(count(true, true), COUNT);
+        let count = |rpc, semconv| selection(rpc, semconv).paths().count();
+        assert_eq!(count(false, false), 8);
+        assert_eq!(count(false, true), 10);
+        assert_eq!(count(true, false), 12);
+        assert_eq!(count(true, true), PATHS.len());
     }
 
     #[test]
     fn a_list_answer_is_read_by_position() {
         let status = 503_i64.to_le_bytes();
-        let mut list: Vec<(&[u8], &[u8])> = vec![(b"", b""); ALWAYS + 5];
+        let mut list: Vec<(&[u8], &[u8])> = vec![(b"", b""); 10];
         list[Property::Status as usize].0 = &status;
         list[Property::Cluster as usize].0 = b"shop";
-        list[ALWAYS].0 = b"shop.example";
+        list[9].0 = b"orders";
         let raw = serialize(&list);
         let properties = Properties::from_list(&raw, selection(false, true)).unwrap();
         assert_eq!(properties.number(Property::Status), Some(503));
         assert_eq!(properties.bytes(Property::Cluster), b"shop");
-        assert_eq!(properties.bytes(Property::FinalHost), b"shop.example");
+        assert_eq!(properties.bytes(Property::Route), b"orders");
         assert_eq!(properties.number(Property::Flags), None);
         assert_eq!(properties.bytes(Property::GrpcStatus), b"");
     }
@@ -257,7 +257,7 @@ mod tests {
     #[test]
     fn a_list_of_another_length_is_refused() {
         let selection = selection(false, false);
-        let longer: Vec<(&[u8], &[u8])> = vec![(b"", b""); ALWAYS + 1];
+        let longer: Vec<(&[u8], &[u8])> = vec![(b"", b""); 9];
         assert!(Properties::from_list(&serialize(&longer), selection).is_none());
         assert!(Properties::from_list(&serialize(&longer[2..]), selection).is_none());
         assert!(Properties::from_list(b"", selection).is_none());
@@ -271,5 +271,26 @@ mod tests {
         let properties = Properties::from_single(&read);
         assert_eq!(properties.number(Property::RequestBytes), None);
         assert_eq!(properties.number(Property::ResponseBytes), None);
+    }
+
+    /// Whether details are read of a request with these flags and attempts.
+    fn needs(status: Option<u64>, flags: i64, attempts: i64) -> bool {
+        let (flags, attempts) = (flags.to_le_bytes(), attempts.to_le_bytes());
+        let mut properties = Properties::default();
+        properties.set(Property::Flags, &flags);
+        properties.set(Property::Attempts, &attempts);
+        properties.need_details(status)
+    }
+
+    #[test]
+    fn details_are_read_of_what_went_wrong_only() {
+        assert!(!needs(Some(200), 0, 1) && !needs(Some(404), 0, 1) && !needs(Some(301), 0, 0));
+        assert!(
+            needs(Some(503), 0, 1),
+            "a filter may have put its own answer in the service's place"
+        );
+        assert!(needs(Some(403), 0, 0), "the proxy refused it");
+        assert!(needs(Some(200), 1 << 6, 1) && needs(None, 0, 1) && needs(Some(0), 0, 0));
+        assert!(Properties::default().need_details(Some(200)), "nothing is known");
     }
 }

@@ -9,7 +9,7 @@ use crate::header_map::RequestHeaders;
 use crate::host::Host;
 use crate::properties::Property;
 use crate::room::Keep;
-use crate::root::Worker;
+use crate::root::{Known, Rare, Worker};
 use crate::route::{self, Route};
 use crate::sampling::{Kept, Sampler};
 use crate::semconv;
@@ -31,17 +31,28 @@ struct Recorded {
     is_watched: bool,
     /// The headers as they came; empty when there was no room to keep them.
     headers: Vec<u8>,
+    /// A body follows the headers, or may have.
+    has_body: bool,
     /// When the answer's headers came, ns since the epoch.
     answered_ns: Option<u64>,
     /// What this filter saw itself; only for CLIENT spans, which may be those of an upstream filter.
     attempt: Option<Attempt>,
 }
 
+/// When a request is seen first.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Seen {
+    /// At its headers; whether a body follows.
+    AtHeaders { has_body: bool },
+    /// At its end only, since it was answered before it came to this filter.
+    AtEnd,
+}
+
 impl Request {
-    /// The headers are there. False when no span will be made.
-    pub fn begin<H: Host>(&mut self, worker: &mut Worker<H>) -> bool {
+    /// The headers are there, and `has_body` says whether more follows. False when no span will be made.
+    pub fn begin<H: Host>(&mut self, worker: &mut Worker<H>, has_body: bool) -> bool {
         if self.recorded.is_none() {
-            self.recorded = Recorded::admit(worker, true);
+            self.recorded = Recorded::admit(worker, Seen::AtHeaders { has_body });
         }
         self.recorded.is_some()
     }
@@ -66,7 +77,8 @@ impl Request {
 
     /// The end: makes the span, by what the proxy says of the request.
     pub fn end<H: Host>(self, worker: &mut Worker<H>) {
-        let Some(mut recorded) = self.recorded.or_else(|| Recorded::admit(worker, false)) else {
+        let Some(mut recorded) = self.recorded.or_else(|| Recorded::admit(worker, Seen::AtEnd))
+        else {
             return;
         };
         worker.room.give_back(recorded.bytes());
@@ -77,8 +89,9 @@ impl Request {
 
 impl Recorded {
     /// Runs once a request, at its headers, or at its end when it never came so far.
-    fn admit<H: Host>(worker: &mut Worker<H>, forwards: bool) -> Option<Box<Self>> {
+    fn admit<H: Host>(worker: &mut Worker<H>, seen: Seen) -> Option<Box<Self>> {
         let host = worker.host;
+        let forwards = seen != Seen::AtEnd;
         if worker.glance.is_worth_it()
             && let Some(left_out) = worker.glance.sees(&host.request_header("traceparent"))
         {
@@ -115,7 +128,9 @@ impl Recorded {
             worker.attempts.join(&mut recording);
             Attempt::begins(host.now_ns())
         });
-        let recorded = Self { recording, is_watched, headers: raw, answered_ns: None, attempt };
+        let has_body = seen != Seen::AtHeaders { has_body: false };
+        let recorded =
+            Self { recording, is_watched, headers: raw, has_body, answered_ns: None, attempt };
         recorded.keep(worker)
     }
 
@@ -176,15 +191,17 @@ impl Recorded {
             false => &self.headers,
         };
         let headers = RequestHeaders::scan(headers);
-        let values = worker.reads.read(host, is_grpc(headers.content_type));
-        let (properties, custom) = (values.properties(), values.custom());
-        let now_ns =
-            if self.attempt.is_some() || !properties.are_timed() { host.now_ns() } else { 0 };
+        let known = Known { is_rpc: is_grpc(headers.content_type), has_body: self.has_body };
+        let values = worker.reads.read(host, known);
+        let (mut properties, custom) = (values.properties(), values.custom());
+        let own_status = self.attempt.as_ref().map(Attempt::status);
+        let rare = Rare::read(host, &properties, own_status);
+        rare.add_to(&mut properties);
+        let now_ns = host.now_ns();
         let seen = self.attempt.as_ref().map(|attempt| attempt.values(now_ns));
-        let properties = match &seen {
-            Some(seen) => properties.with(seen),
-            None => properties,
-        };
+        if let Some(seen) = &seen {
+            properties = properties.with(seen);
+        }
         let direction = properties.number(Property::Direction).or(worker.direction);
         let exchange = Exchange {
             kind: worker.config.span_kind.resolve(direction),
@@ -225,7 +242,7 @@ fn route(host: impl Host) -> Route {
 fn pass_anew<H: Host>(worker: &mut Worker<H>) {
     let (trace_id, span_id) = (worker.ids.trace_id(), worker.ids.span_id());
     let context = SpanContext { trace_id, span_id, flags: 0 };
-    write(worker.host, HeaderEdit::Set("traceparent", &w3c::write_traceparent(&context)));
+    write(worker.host, HeaderEdit::Add("traceparent", &w3c::write_traceparent(&context)));
     write(worker.host, HeaderEdit::Remove("tracestate"));
 }
 
@@ -233,6 +250,7 @@ fn pass_anew<H: Host>(worker: &mut Worker<H>) {
 fn write(host: impl Host, edit: HeaderEdit<'_>) {
     let _ = match edit {
         HeaderEdit::Set(name, value) => host.set_request_header(name, value),
+        HeaderEdit::Add(name, value) => host.add_request_header(name, value),
         HeaderEdit::Remove(name) => host.remove_request_header(name),
     };
 }

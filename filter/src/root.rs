@@ -11,6 +11,7 @@ mod worker;
 use crate::config::Config;
 use crate::host::{Host, LogLevel};
 use meters::Meters;
+pub use reads::{Known, Rare};
 pub use worker::Worker;
 
 /// The root context.

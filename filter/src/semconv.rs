@@ -94,7 +94,7 @@ fn request(exchange: &Exchange<'_>, emit: &mut Emit<'_>) {
     if !headers.request_id.is_empty() {
         let id = text(headers.request_id);
         let id = redaction.header("x-request-id", &id);
-        emit("http.request.header.x-request-id", &Value::TextList(id.into()));
+        emit("http.request.header.x-request-id", &Value::TextList(id));
     }
     if let Some(version) = protocol_version(exchange.properties.bytes(Property::Protocol)) {
         emit_text("network.protocol.name", "http", emit);

@@ -54,11 +54,11 @@ impl<H: Host> Vm<H> {
         self.with_root(root, |root| root.answered(token, body_size));
     }
 
-    /// A request's headers are there. One that will have no span is forgotten at once.
-    pub fn on_request_headers(&mut self, context: u32) {
+    /// A request's headers are there, and its body follows unless they end it. One that will have no span is forgotten at once.
+    pub fn on_request_headers(&mut self, context: u32, has_body: bool) {
         let Some(open) = self.requests.get_mut(&context) else { return };
         let worker = find(&mut self.roots, open.root).and_then(Root::worker);
-        if !worker.is_some_and(|worker| open.request.begin(worker)) {
+        if !worker.is_some_and(|worker| open.request.begin(worker, has_body)) {
             self.requests.remove(&context);
         }
     }

@@ -122,9 +122,10 @@ fn settings() -> impl Strategy<Value = Settings> {
 
 /// The header map after an edit, as the proxy has it.
 fn edited(headers: &mut Headers, edit: HeaderEdit<'_>) {
-    let (HeaderEdit::Set(name, _) | HeaderEdit::Remove(name)) = edit;
-    headers.retain(|(key, _)| key != name.as_bytes());
-    if let HeaderEdit::Set(name, value) = edit {
+    if let HeaderEdit::Set(name, _) | HeaderEdit::Remove(name) = edit {
+        headers.retain(|(key, _)| key != name.as_bytes());
+    }
+    if let HeaderEdit::Set(name, value) | HeaderEdit::Add(name, value) = edit {
         headers.push((name.into(), value.into()));
     }
 }

@@ -199,7 +199,7 @@ proptest! {
         user_agent in long_bytes(),
         baggage in long_bytes(),
         is_grpc in any::<bool>(),
-        values in prop::array::uniform22(prop::collection::vec(any::<u8>(), 0..12)),
+        values in prop::array::uniform16(prop::collection::vec(any::<u8>(), 0..12)),
         custom in prop::array::uniform2(long_bytes()),
         client in any::<bool>(),
         (vocabulary, attributes, length, events) in (0..3_usize, 0..40_u32, 0..64_u32, 0..3_u32),
@@ -213,6 +213,11 @@ proptest! {
             authority: &authority,
             user_agent: &user_agent,
             content_type: if is_grpc { b"application/grpc" } else { b"" },
+            original_path: &path,
+            client_trace_id: &baggage,
+            forwarded_proto: &user_agent,
+            downstream_cluster: &user_agent,
+            grpc_timeout: &authority,
             baggage: std::iter::once(&baggage[..]).collect(),
             ..RequestHeaders::default()
         };

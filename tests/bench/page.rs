@@ -2,8 +2,7 @@
 
 use crate::Arguments;
 use crate::cases::{ALL, Case};
-use crate::figures::{Measured, Slice};
-use spanferry_tests::measure::Spread;
+use crate::figures::{Measured, Slice, Spread};
 use std::fmt::Write;
 
 const HEAD: &str = "# What the filter costs
@@ -108,5 +107,6 @@ fn conditions(arguments: &Arguments, machine: &[String]) -> String {
 }
 
 fn shown(figures: Spread, digits: usize) -> String {
-    format!("{figures:.digits$}")
+    let Spread { least, median, most } = figures;
+    format!("{median:.digits$} ({least:.digits$} … {most:.digits$})")
 }

@@ -32,7 +32,6 @@ mod spans;
 mod spool;
 mod torture;
 mod traps;
-mod truncated;
 mod unchanged;
 
 fn main() -> std::process::ExitCode {
@@ -54,7 +53,6 @@ fn main() -> std::process::ExitCode {
         oversize::tests(),
         lost::tests(),
         ledger::tests(),
-        truncated::tests(),
         dead_letters::tests(),
         peers_losses::tests(),
         overload::tests(),

@@ -17,6 +17,5 @@ pub mod ports;
 pub mod process;
 pub mod sample;
 pub mod spanferry;
-pub mod tmpfs;
 pub mod usage;
 pub mod wait;

@@ -74,16 +74,12 @@ impl<'r> Attributes<'r> {
         }
         self.room -= 1;
         let longest = self.recipe.settings.limits.attribute_length;
-        match value {
-            Value::Text(text) => {
-                encode::attribute(out, field, key, &Value::from(shorten(text, longest)));
-            }
-            Value::TextList(text) => {
-                let text = Value::TextList(shorten(text, longest).into());
-                encode::attribute(out, field, key, &text);
-            }
-            Value::Int(_) => encode::attribute(out, field, key, value),
-        }
+        let value = match value {
+            Value::Text(text) => Value::Text(shorten(text, longest)),
+            Value::TextList(text) => Value::TextList(shorten(text, longest)),
+            Value::Int(number) => Value::Int(*number),
+        };
+        encode::attribute(out, field, key, &value);
     }
 
     /// How many were left out.

@@ -5,7 +5,7 @@ use crate::header_map::serialize;
 use crate::ids::SEED_BYTES;
 use crate::metrics::MetricKind;
 use crate::outbox::Call;
-use crate::properties::{Property, Selection};
+use crate::properties::Property;
 use std::cell::{Cell, RefCell};
 
 /// Every status of proxy-wasm ABI 0.2.1, those that Envoy has beyond it, and some that nobody has.
@@ -13,7 +13,7 @@ pub const STATUSES: [u32; 17] =
     [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 99, 1 << 31, u32::MAX];
 
 /// Every call, by the name that its error has.
-pub const CALLS: [&str; 18] = [
+pub const CALLS: [&str; 19] = [
     "get_current_time",
     "random_get",
     "environ_get",
@@ -22,6 +22,7 @@ pub const CALLS: [&str; 18] = [
     "get_request_headers",
     "get_request_header",
     "set_request_header",
+    "add_request_header",
     "remove_request_header",
     "get_response_status",
     "get_property",
@@ -44,6 +45,8 @@ pub struct Fake {
     pub configuration: RefCell<String>,
     /// The current request's headers.
     pub headers: RefCell<Vec<(Vec<u8>, Vec<u8>)>>,
+    /// The status that the current request was answered with, and its flags.
+    pub answered: Cell<(i64, i64)>,
     /// The answer to a call, within its callback: `:status`, and a body.
     pub answer: RefCell<(String, Vec<u8>)>,
     /// Calls to the bridge: token, spans, body.
@@ -66,6 +69,7 @@ impl Fake {
             now_ms: Cell::new(1_700_000_000_000),
             configuration: RefCell::new(r#"{"cluster": "bridge"}"#.into()),
             headers: RefCell::default(),
+            answered: Cell::new((200, 0)),
             answer: RefCell::new(("200".into(), Vec::new())),
             posted: RefCell::default(),
             log: RefCell::default(),
@@ -162,6 +166,12 @@ impl Host for &Fake {
         Ok(())
     }
 
+    fn add_request_header(self, name: &str, value: &str) -> Result<(), HostError> {
+        self.ask("add_request_header")?;
+        self.headers.borrow_mut().push((name.into(), value.into()));
+        Ok(())
+    }
+
     fn remove_request_header(self, name: &str) -> Result<(), HostError> {
         self.ask("remove_request_header")?;
         self.headers.borrow_mut().retain(|(key, _)| key != name.as_bytes());
@@ -176,15 +186,23 @@ impl Host for &Fake {
         self.ask("get_property").map(|()| 200_i64.to_le_bytes().to_vec())
     }
 
-    fn foreign(self, name: &'static str, _: &[u8]) -> Result<Vec<u8>, HostError> {
+    /// The token of an expression is how many members its list has.
+    fn foreign(self, name: &'static str, argument: &[u8]) -> Result<Vec<u8>, HostError> {
         self.ask(name)?;
         if name == "expr_create" {
-            return Ok(vec![1, 0, 0, 0]);
+            let commas = argument.iter().filter(|byte| **byte == b',').count();
+            return Ok((commas as u32 + 1).to_le_bytes().to_vec());
         }
-        let status = 200_i64.to_le_bytes();
-        let mut list: Vec<(&[u8], &[u8])> =
-            vec![(b"", b""); Selection { is_rpc: false, has_envoy_tags: false }.paths().count()];
-        list[Property::Status as usize].0 = &status;
+        let (status, flags) = self.answered.get();
+        let (status, flags, once) = [status, flags, 1].map(i64::to_le_bytes).into();
+        let mut list: Vec<(&[u8], &[u8])> = vec![(b"", b""); argument[0].into()];
+        for (property, value) in
+            [(Property::Status, &status), (Property::Flags, &flags), (Property::Attempts, &once)]
+        {
+            if let Some(member) = list.get_mut(property as usize) {
+                member.0 = value;
+            }
+        }
         Ok(serialize(&list))
     }
 

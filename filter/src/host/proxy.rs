@@ -49,6 +49,13 @@ mod raw {
             value: *const u8,
             value_size: usize,
         ) -> u32;
+        pub fn proxy_add_header_map_value(
+            kind: u32,
+            key: *const u8,
+            key_size: usize,
+            value: *const u8,
+            value_size: usize,
+        ) -> u32;
         pub fn proxy_remove_header_map_value(kind: u32, key: *const u8, key_size: usize) -> u32;
         pub fn proxy_get_property(
             path: *const u8,
@@ -189,6 +196,19 @@ impl Host for Proxy {
         // SAFETY: pointers and lengths are of live strings.
         check("set_request_header", unsafe {
             raw::proxy_replace_header_map_value(
+                REQUEST_HEADERS,
+                name.as_ptr(),
+                name.len(),
+                value.as_ptr(),
+                value.len(),
+            )
+        })
+    }
+
+    fn add_request_header(self, name: &str, value: &str) -> Result<(), HostError> {
+        // SAFETY: pointers and lengths are of live strings.
+        check("add_request_header", unsafe {
+            raw::proxy_add_header_map_value(
                 REQUEST_HEADERS,
                 name.as_ptr(),
                 name.len(),

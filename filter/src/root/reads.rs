@@ -1,36 +1,85 @@
 //! What is read of each finished request: the proxy's attributes in one call, the custom ones in another
 //! when there are any. What a host cannot read at once is read one by one.
 
+use crate::attributes::Recipe;
 use crate::attributes::custom::Custom;
 use crate::header_map::{pair_count, pairs};
 use crate::host::{Expression, Host, LogLevel};
-use crate::properties::{COUNT, Properties, Selection, cel};
+use crate::properties::{COUNT, DURATION, Properties, Property, STATUS_DETAILS, Selection, cel};
 
 /// The expressions of one worker.
 pub struct Reads {
-    http: Reading,
+    /// For a request without a body, as most are.
+    bare: Reading,
+    with_body: Reading,
     rpc: Reading,
     custom: CustomReading,
 }
 
+/// What is known of a request before it is read.
+#[derive(Debug, Clone, Copy)]
+pub struct Known {
+    /// It is a gRPC call.
+    pub is_rpc: bool,
+    /// It had a body, or may have had one.
+    pub has_body: bool,
+}
+
 impl Reads {
     /// Compiles what these spans need.
-    pub fn new(host: impl Host, has_envoy_tags: bool, custom: &[Custom]) -> Self {
+    pub fn new(host: impl Host, recipe: &Recipe, has_direction: bool) -> Self {
+        let has_semconv = recipe.settings.vocabulary.has_semconv();
+        let reading = |is_rpc, has_body| {
+            Reading::new(host, Selection { is_rpc, has_body, has_semconv, has_direction })
+        };
         Self {
-            http: Reading::new(host, Selection { is_rpc: false, has_envoy_tags }),
-            rpc: Reading::new(host, Selection { is_rpc: true, has_envoy_tags }),
-            custom: CustomReading::new(host, custom),
+            bare: reading(false, false),
+            with_body: reading(false, true),
+            rpc: reading(true, true),
+            custom: CustomReading::new(host, &recipe.settings.custom),
         }
     }
 
     /// Reads what the span of a finished request says.
-    pub fn read(&self, host: impl Host, is_rpc: bool) -> Values {
-        let reading = if is_rpc { &self.rpc } else { &self.http };
+    pub fn read(&self, host: impl Host, known: Known) -> Values {
+        let reading = match known {
+            Known { is_rpc: true, .. } => &self.rpc,
+            Known { has_body: true, .. } => &self.with_body,
+            _ => &self.bare,
+        };
         let list = reading.list(host);
-        let single = if list.is_none() { reading.single(host) } else { Default::default() };
+        let single = if list.is_none() { Some(reading.single(host)) } else { None };
         let custom = self.custom.list(host);
         let custom_single = if custom.is_none() { self.custom.single(host) } else { Vec::new() };
         Values { selection: reading.selection, list, single, custom, custom_single }
+    }
+}
+
+/// What is read of few requests, each by itself; empty when it was not.
+#[derive(Default)]
+pub struct Rare {
+    details: Vec<u8>,
+    duration: Vec<u8>,
+}
+
+impl Rare {
+    /// Reads what these properties say is needed. `own_status` is what an attempt saw itself; else the proxy's counts.
+    pub fn read(host: impl Host, properties: &Properties<'_>, own_status: Option<u64>) -> Self {
+        let mut rare = Self::default();
+        let status = own_status.or_else(|| properties.number(Property::Status));
+        if properties.need_details(status) {
+            rare.details = host.property(&STATUS_DETAILS).unwrap_or_default();
+        }
+        if properties.end_late() {
+            rare.duration = host.property(&DURATION).unwrap_or_default();
+        }
+        rare
+    }
+
+    /// Adds it to the properties.
+    pub fn add_to<'a>(&'a self, properties: &mut Properties<'a>) {
+        properties.set(Property::StatusDetails, &self.details);
+        properties.set(Property::Duration, &self.duration);
     }
 }
 
@@ -38,17 +87,25 @@ impl Reads {
 pub struct Values {
     selection: Selection,
     list: Option<Vec<u8>>,
-    single: [Vec<u8>; COUNT],
+    single: Option<Box<[Vec<u8>; COUNT]>>,
     custom: Option<Vec<u8>>,
     custom_single: Vec<Vec<u8>>,
 }
+
+/// A body of no bytes.
+const NO_BYTES: [u8; 8] = [0; 8];
 
 impl Values {
     /// The proxy's attributes.
     pub fn properties(&self) -> Properties<'_> {
         let listed =
             self.list.as_deref().and_then(|raw| Properties::from_list(raw, self.selection));
-        listed.unwrap_or_else(|| Properties::from_single(&self.single))
+        let single = || self.single.as_deref().map(Properties::from_single).unwrap_or_default();
+        let mut properties = listed.unwrap_or_else(single);
+        if !self.selection.has_body {
+            properties.set(Property::RequestBytes, &NO_BYTES);
+        }
+        properties
     }
 
     /// What the custom attributes are made of, in their order; empty when there are none to be read.
@@ -84,8 +141,8 @@ impl Reading {
     }
 
     /// Each value, one call or more for each.
-    fn single(&self, host: impl Host) -> [Vec<u8>; COUNT] {
-        let mut values: [Vec<u8>; COUNT] = Default::default();
+    fn single(&self, host: impl Host) -> Box<[Vec<u8>; COUNT]> {
+        let mut values: Box<[Vec<u8>; COUNT]> = Box::default();
         for (property, paths) in self.selection.paths() {
             let value = paths.iter().find_map(|path| host.property(path).ok());
             if let (Some(slot), Some(value)) = (values.get_mut(*property as usize), value) {

@@ -43,7 +43,8 @@ pub fn events<'a>(exchange: &Exchange<'a>, end_ns: u64, emit: &mut dyn FnMut(Eve
 /// of Envoy's details for it; an attempt that an upstream filter sees has none yet.
 fn is_services(exchange: &Exchange<'_>) -> bool {
     let details = exchange.properties.bytes(Property::StatusDetails);
-    let has_upstream = !exchange.properties.bytes(Property::Upstream).is_empty();
+    let attempts = exchange.properties.number(Property::Attempts).unwrap_or(0);
+    let has_upstream = attempts > 0 || !exchange.properties.bytes(Property::Upstream).is_empty();
     details == VIA_UPSTREAM
         || details.starts_with(b"upstream_reset_after_response_started")
         || ((details.is_empty() || details.starts_with(b"downstream_")) && has_upstream)

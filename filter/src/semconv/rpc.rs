@@ -2,6 +2,7 @@
 //! since 1.45, where `rpc.status_code` replaced `rpc.response.status_code`).
 
 use super::Emit;
+use crate::encode::Value;
 use crate::properties::Property;
 use crate::response_flags;
 use crate::span::{Exchange, SpanKind};
@@ -129,7 +130,7 @@ pub(super) fn attributes(call: &Call<'_>, emit: &mut Emit<'_>) {
     emit("rpc.system.name", &"grpc".into());
     emit("rpc.method", &call.method.unwrap_or("_OTHER").into());
     if let Some(status) = call.status {
-        emit("rpc.status_code", &status.name().into());
+        emit("rpc.status_code", &Value::from(&*status.name()));
     }
 }
 

@@ -67,7 +67,7 @@ impl Seen {
             let mut seen = BTreeMap::new();
             attributes(exchange, &Summary::of(exchange), &mut |key, value| {
                 let shown = match value {
-                    Value::Text(text) => text.clone().into_owned(),
+                    Value::Text(text) => (*text).to_owned(),
                     Value::Int(number) => format!("{number}i"),
                     Value::TextList(text) => format!("[{text}]"),
                 };

@@ -27,9 +27,18 @@ pub fn id<const N: usize>(digits: &[u8]) -> Option<[u8; N]> {
     padded(digits).filter(|id| *id != [0; N])
 }
 
+const DIGITS: &[u8; 16] = b"0123456789abcdef";
+
+/// Writes bytes as lower-case hex over what is there, two digits a byte, as far as both reach.
+pub fn write(out: &mut [u8], bytes: &[u8]) {
+    for (digits, byte) in out.chunks_exact_mut(2).zip(bytes) {
+        digits[0] = DIGITS[usize::from(byte >> 4)];
+        digits[1] = DIGITS[usize::from(byte & 0x0f)];
+    }
+}
+
 /// Appends bytes as lower-case hex.
 pub fn push(out: &mut String, bytes: &[u8]) {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
     for byte in bytes {
         out.push(DIGITS[usize::from(byte >> 4)] as char);
         out.push(DIGITS[usize::from(byte & 0x0f)] as char);

@@ -9,6 +9,8 @@ use crate::header_map::{ContextHeader, RequestHeaders};
 pub enum HeaderEdit<'a> {
     /// Set; others of that name go.
     Set(&'static str, &'a str),
+    /// Add, since none of that name is there: the proxy then looks for none.
+    Add(&'static str, &'a str),
     /// Remove, however often it is there.
     Remove(&'static str),
 }
@@ -106,7 +108,10 @@ impl Outgoing {
             if headers.traceparent.len() > 1 {
                 edit(HeaderEdit::Remove("traceparent"));
             }
-            edit(HeaderEdit::Set("traceparent", &value));
+            edit(match headers.traceparent.is_empty() {
+                true => HeaderEdit::Add("traceparent", &value),
+                false => HeaderEdit::Set("traceparent", &value),
+            });
         }
         match &self.state {
             StateEdit::Leave => {}
@@ -182,7 +187,7 @@ mod tests {
         Outgoing { context, is_debug, state: StateEdit::Leave }
     }
 
-    /// The edits, as `name: value` or `-name`.
+    /// The edits, as `name: value`, `+name: value` or `-name`.
     fn edits(
         outgoing: &Outgoing,
         headers: &RequestHeaders<'_>,
@@ -194,6 +199,7 @@ mod tests {
         outgoing.apply(headers, &propagation, &mut |edit| {
             list.push(match edit {
                 HeaderEdit::Set(name, value) => format!("{name}: {value}"),
+                HeaderEdit::Add(name, value) => format!("+{name}: {value}"),
                 HeaderEdit::Remove(name) => format!("-{name}"),
             });
         });
@@ -221,7 +227,7 @@ mod tests {
         let written = |dialect| edits(&traced, &none, &[], &[dialect]);
         assert_eq!(
             written(Dialect::TraceContext),
-            [format!("traceparent: 00-{TRACE_HEX}-{SPAN_HEX}-01")]
+            [format!("+traceparent: 00-{TRACE_HEX}-{SPAN_HEX}-01")]
         );
         assert_eq!(written(Dialect::B3), [format!("b3: {TRACE_HEX}-{SPAN_HEX}-1")]);
         assert_eq!(
@@ -256,7 +262,7 @@ mod tests {
         headers.tracestate.push(b"a=1");
         let list =
             edits(&outgoing(1, false), &headers, &[B3, Jaeger, XRay, Datadog], &[TraceContext]);
-        assert!(list[0].starts_with("traceparent: "), "{list:?}");
+        assert!(list[0].starts_with("+traceparent: "), "{list:?}");
         let removed: Vec<_> = ALL.iter().map(|(header, _)| format!("-{}", header.name())).collect();
         assert_eq!(list[1..], removed);
         headers.traceparent.push(b"x");

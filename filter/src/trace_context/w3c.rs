@@ -34,14 +34,11 @@ pub fn parse_traceparent(value: &[u8]) -> Option<(TraceId, SpanId, u8)> {
 
 /// Writes a version 00 `traceparent`.
 pub fn write_traceparent(context: &SpanContext) -> String {
-    let mut out = String::with_capacity(TRACEPARENT_LEN);
-    out.push_str("00-");
-    push_hex(&mut out, &context.trace_id);
-    out.push('-');
-    push_hex(&mut out, &context.span_id);
-    out.push('-');
-    push_hex(&mut out, &[context.flags & KNOWN_FLAGS]);
-    out
+    let mut out = *b"00-00000000000000000000000000000000-0000000000000000-00";
+    hex::write(&mut out[3..35], &context.trace_id);
+    hex::write(&mut out[36..52], &context.span_id);
+    hex::write(&mut out[53..55], &[context.flags & KNOWN_FLAGS]);
+    String::from_utf8_lossy(&out).into_owned()
 }
 
 #[cfg(test)]

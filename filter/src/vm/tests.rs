@@ -25,7 +25,7 @@ fn request(vm: &mut Vm<&Fake>, context: u32) {
 
 fn open(vm: &mut Vm<&Fake>, context: u32) {
     vm.on_context_create(context, ROOT);
-    vm.on_request_headers(context);
+    vm.on_request_headers(context, false);
 }
 
 fn close(vm: &mut Vm<&Fake>, context: u32) {
@@ -66,6 +66,23 @@ fn a_request_makes_a_span_that_is_sent_and_accepted() {
     assert_eq!((fake.metric("batches_sent"), fake.metric("batches_accepted")), (1, 1));
     assert_eq!((fake.metric("buffered_spans"), fake.metric("open_requests_bytes")), (0, 0));
     assert!(vm.requests.is_empty());
+}
+
+#[test]
+fn a_sampled_request_costs_five_calls_and_one_more_when_it_fails() {
+    let fake = Fake::ready();
+    let mut vm = started(&fake);
+    let mut cost = |status, flags| {
+        fake.answered.set((status, flags));
+        fake.set_headers(&[(":method", "GET"), (":path", "/")]);
+        let before = fake.calls.get();
+        request(&mut vm, 10);
+        fake.calls.get() - before
+    };
+    assert_eq!(cost(200, 0), 5, "its headers, its context, the clock twice, its properties");
+    assert_eq!(cost(404, 0), 5);
+    assert_eq!(cost(503, 0), 6);
+    assert_eq!(cost(200, 1 << 6), 6);
 }
 
 /// Every status for every call, while requests come, end, and are sent: nothing panics, every span that
@@ -129,12 +146,12 @@ fn callbacks_in_any_order_and_for_anybody_do_nothing_bad() {
             vm.on_http_call_response(context, 12, 5);
             vm.on_tick(context);
             vm.on_log(context);
-            vm.on_request_headers(context);
+            vm.on_request_headers(context, false);
             vm.on_done(context);
             vm.on_configure(context, 1);
             vm.on_context_create(context, parent);
-            vm.on_request_headers(context);
-            vm.on_request_headers(context);
+            vm.on_request_headers(context, false);
+            vm.on_request_headers(context, false);
             vm.on_log(context);
             vm.on_log(context);
         }
@@ -292,7 +309,7 @@ fn two_configurations_in_one_vm_keep_apart() {
     vm.on_context_create(2, 0);
     vm.on_configure(2, 1);
     vm.on_context_create(11, 2);
-    vm.on_request_headers(11);
+    vm.on_request_headers(11, false);
     assert!(vm.on_done(ROOT));
     vm.on_log(11);
     assert_eq!(vm.roots[0].worker().unwrap().outbox.held_spans(), 1);

@@ -14,7 +14,6 @@ mod link;
 mod member;
 mod numbered;
 mod process;
-mod recent;
 mod sender;
 mod spool;
 mod tests;

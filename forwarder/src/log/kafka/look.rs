@@ -21,12 +21,12 @@ const ASK: Duration = Duration::from_secs(5);
 const ASK_AGAIN: Duration = Duration::from_secs(10);
 /// How long a scan waits for a record that is there.
 const PATIENCE: Duration = Duration::from_secs(30);
-pub(super) const POLL: Duration = Duration::from_millis(100);
+const POLL: Duration = Duration::from_millis(100);
 /// What a scan's reader is behind, at most, in batches of `BATCH_RECORDS`.
-pub(super) const BATCHES_AHEAD: usize = 4;
-pub(super) const BATCH_RECORDS: usize = 500;
+const BATCHES_AHEAD: usize = 4;
+const BATCH_RECORDS: usize = 500;
 /// A consumer must have a group's name even when it joins none.
-pub(super) const NO_GROUP: &str = "spanferry-look";
+const NO_GROUP: &str = "spanferry-look";
 
 pub(super) async fn standing(
     cluster: &Arc<Cluster>,
@@ -97,10 +97,9 @@ pub(super) async fn scan(
     Ok(Box::new(Batches(receiver)))
 }
 
-pub(super) type Batch = Result<Vec<StoredRecord>, LogError>;
+type Batch = Result<Vec<StoredRecord>, LogError>;
 
-/// What a thread reads.
-pub(super) struct Batches(pub mpsc::Receiver<Batch>);
+struct Batches(mpsc::Receiver<Batch>);
 
 #[async_trait]
 impl Scan for Batches {
