@@ -10,7 +10,7 @@ OR_SKIP := $(if $(CI),,|| true)
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo demo-stack bench-filter test torture lint filter trapping-filter soak-filter build clean-cache
+.PHONY: help demo demo-stack bench bench-filter test torture lint filter trapping-filter soak-filter build clean-cache
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -24,6 +24,12 @@ demo-stack: ## the same three acts with real Kafka and real Jaeger
 	@$(GET) native-libs wasm-target envoy kafka jaeger
 	@$(MAKE) --no-print-directory filter build
 	@$(WITH) cargo run --quiet $(LOCKED) --bin demo -- --stack
+
+# BENCH passes arguments on: BENCH="--rounds 2 --only bridge"; target/release/bench --help lists them.
+bench: ## Spanferry beside the OpenTelemetry Collector on real Kafka; writes docs/performance.* (a quiet machine)
+	@$(GET) native-libs kafka jaeger
+	@$(STEP) build cargo build --quiet --release $(LOCKED) -p spanferry -p spanferry-tests --bin spanferry --bin bench
+	@$(STEP) "rounds" $(WITH) $${CARGO_TARGET_DIR:-target}/release/bench $(BENCH)
 
 bench-filter: ## what tracing costs in Envoy, natively and with the filter; writes docs/filter-performance.* (5 min, a quiet machine)
 	@$(GET) native-libs wasm-target wasm-opt envoy
@@ -41,10 +47,11 @@ test: ## everything: lint, unit tests here and on wasm32, path tests on real Env
 	@$(STEP) tests $(WITH) cargo test $(LOCKED) --workspace --all-targets --no-fail-fast
 
 # CYCLES kills of each role or MINUTES, whichever is over first; SEED repeats a storm. DESTINATION=jaeger is the real one.
+# TORTURE holds more options, such as --kafka-up-ms 1500; Envoy stands in front when it and the filter are at hand.
 torture: ## everything is killed, stopped, cut off and refused at once: CYCLES= MINUTES= SEED= DESTINATION=sink|jaeger
 	@$(GET) native-libs kafka $(if $(filter jaeger,$(DESTINATION)),jaeger)
 	@$(MAKE) --no-print-directory build
-	@$(WITH) cargo run --quiet $(LOCKED) --bin torture -- $(if $(CYCLES),--cycles $(CYCLES)) $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED)) $(if $(DESTINATION),--destination $(DESTINATION))
+	@$(WITH) cargo run --quiet $(LOCKED) --bin torture -- $(if $(CYCLES),--cycles $(CYCLES)) $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED)) $(if $(DESTINATION),--destination $(DESTINATION)) $(TORTURE)
 
 lint: ## format, clippy here and for wasm32, licences, bans and sources of the dependencies
 	@$(STEP) format cargo fmt --all --check

@@ -1,7 +1,8 @@
-//! The operators' port: `/livez`, `/readyz`, `/metrics` and `/ledger`. It serves no telemetry and asks nothing of the
+//! The operators' port: `/livez`, `/readyz`, `/metrics`, `/ledger` and `/written`. It serves no telemetry and asks nothing of the
 //! data path.
 
 use crate::audit::Report;
+use crate::ledger::Written;
 use crate::log::LogError;
 use async_trait::async_trait;
 use axum::extract::State;
@@ -10,6 +11,7 @@ use axum::response::{IntoResponse, Response};
 use axum::{Router, routing::get};
 use prometheus_client::encoding::text::encode;
 use prometheus_client::registry::Registry;
+use serde::Serialize;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
@@ -51,7 +53,12 @@ pub struct Admin {
     pub refresh: Arc<dyn Fn() + Send + Sync>,
     /// Behind `/ledger`; a bridge has none, since it does not know what becomes of its records.
     pub ledger: Option<Arc<dyn Ledger>>,
+    /// Behind `/written`; a forwarder has none, since it writes nothing.
+    pub written: Option<Arc<Said>>,
 }
+
+/// What a bridge says of its writers now.
+pub type Said = dyn Fn() -> Written + Send + Sync;
 
 /// Serves until `shutdown`.
 pub async fn serve(
@@ -68,6 +75,7 @@ fn router(admin: Admin) -> Router {
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics))
         .route("/ledger", get(ledger))
+        .route("/written", get(written))
         .with_state(admin)
 }
 
@@ -99,12 +107,21 @@ async fn ledger(State(admin): State<Admin>, uri: Uri) -> Response {
     };
     let with_sources = uri.query() == Some("sources=true");
     match ledger.report(with_sources).await {
-        Ok(report) => {
-            let json = serde_json::to_string(&report).unwrap_or_default();
-            ([(header::CONTENT_TYPE, "application/json")], json + "\n").into_response()
-        }
+        Ok(report) => json(&report),
         Err(error) => (StatusCode::SERVICE_UNAVAILABLE, format!("{error}\n")).into_response(),
     }
+}
+
+async fn written(State(admin): State<Admin>) -> Response {
+    match &admin.written {
+        Some(said) => json(&said()),
+        None => (StatusCode::NOT_FOUND, "this role writes no records\n").into_response(),
+    }
+}
+
+fn json(value: &impl Serialize) -> Response {
+    let text = serde_json::to_string(value).unwrap_or_default();
+    ([(header::CONTENT_TYPE, "application/json")], text + "\n").into_response()
 }
 
 #[cfg(test)]
@@ -137,7 +154,13 @@ mod tests {
         let refresh = Arc::new(move || {
             counter.inc();
         });
-        let app = router(Admin { registry: Arc::new(registry), ready, refresh, ledger: None });
+        let app = router(Admin {
+            registry: Arc::new(registry),
+            ready,
+            refresh,
+            ledger: None,
+            written: None,
+        });
         let request = http::Request::get(path).body(axum::body::Body::empty()).unwrap();
         let answer = tower::ServiceExt::oneshot(app, request).await.unwrap();
         let status = answer.status();

@@ -1,6 +1,7 @@
-//! Figures of several rounds: the smallest, the median, the largest; and one case against another, round by round.
+//! Figures of several rounds, and one case against another, round by round.
 
 use crate::cases::Case;
+use spanferry_tests::measure::Spread;
 
 /// What one case used in one round.
 #[derive(Clone, Copy, Debug, Default)]
@@ -20,29 +21,6 @@ pub struct Measured {
     pub rounds: Vec<Vec<Slice>>,
     /// Resident memory of each case's Envoy at the end, bytes.
     pub resident: Vec<u64>,
-}
-
-/// The smallest, the median and the largest of some figures.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Spread {
-    /// The smallest.
-    pub least: f64,
-    /// The one in the middle, or the mean of the two there.
-    pub median: f64,
-    /// The largest.
-    pub most: f64,
-}
-
-impl Spread {
-    /// Of any figures; all zero for none.
-    pub fn of(figures: impl IntoIterator<Item = f64>) -> Spread {
-        let mut sorted: Vec<f64> = figures.into_iter().collect();
-        sorted.sort_by(f64::total_cmp);
-        let at = |index: usize| sorted.get(index).copied().unwrap_or_default();
-        let (count, last) = (sorted.len(), sorted.len().saturating_sub(1));
-        let median = (at(last / 2) + at(count / 2)) / 2.0;
-        Spread { least: at(0), median, most: at(last) }
-    }
 }
 
 impl Measured {
@@ -86,14 +64,6 @@ impl Measured {
 mod tests {
     use super::*;
     use crate::cases::ALL;
-
-    #[test]
-    fn the_median_is_in_the_middle_of_any_order() {
-        let odd = Spread::of([3.0, 1.0, 2.0]);
-        assert_eq!(odd, Spread { least: 1.0, median: 2.0, most: 3.0 });
-        assert_eq!(Spread::of([4.0, 1.0]).median, 2.5);
-        assert_eq!(Spread::of([]), Spread::default());
-    }
 
     #[test]
     fn a_ratio_is_taken_round_by_round_against_the_cheaper_exporter() {

@@ -2,7 +2,8 @@
 
 use crate::Arguments;
 use crate::cases::{ALL, Case};
-use crate::figures::{Measured, Slice, Spread};
+use crate::figures::{Measured, Slice};
+use spanferry_tests::measure::Spread;
 use std::fmt::Write;
 
 const HEAD: &str = "# What the filter costs
@@ -107,6 +108,5 @@ fn conditions(arguments: &Arguments, machine: &[String]) -> String {
 }
 
 fn shown(figures: Spread, digits: usize) -> String {
-    let Spread { least, median, most } = figures;
-    format!("{median:.digits$} ({least:.digits$} … {most:.digits$})")
+    format!("{figures:.digits$}")
 }

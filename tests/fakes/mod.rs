@@ -1,6 +1,6 @@
 //! Destinations and networks that behave as told: accept, refuse, hang, cut, be away; and services behind a proxy.
 
-mod grpc;
+pub mod grpc;
 pub mod grpc_service;
 pub mod mirror;
 pub mod oddities;

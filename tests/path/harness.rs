@@ -31,6 +31,8 @@ pub const WHOLE_PATH: &[Part] = &[
 pub struct Claim {
     name: &'static str,
     needs: &'static [Part],
+    /// What this process must be allowed to do; where it is not, the test is skipped by name, in CI too.
+    permitted: fn() -> Result<()>,
     test: fn(&Ground) -> LocalBoxFuture<'_, Result<()>>,
 }
 
@@ -41,7 +43,12 @@ impl Claim {
         needs: &'static [Part],
         test: fn(&Ground) -> LocalBoxFuture<'_, Result<()>>,
     ) -> Claim {
-        Claim { name, needs, test }
+        Claim { name, needs, permitted: || Ok(()), test }
+    }
+
+    /// The same, where this process is allowed to do something that not every one is.
+    pub const fn where_permitted(self, permitted: fn() -> Result<()>) -> Claim {
+        Claim { permitted, ..self }
     }
 }
 
@@ -103,7 +110,8 @@ fn trial(claim: Claim, runtime: &Runtime, ground: &Arc<Ground>) -> Trial {
     let (runtime, ground) = (runtime.clone(), ground.clone());
     let lacking = lacking(&claim).join("; ");
     let must_run = std::env::var("CI").is_ok_and(|ci| ci == "true");
-    let ignored = !lacking.is_empty() && !must_run;
+    let is_permitted = (claim.permitted)().is_ok();
+    let ignored = !is_permitted || (!lacking.is_empty() && !must_run);
     let trial = Trial::test(claim.name, move || {
         if !lacking.is_empty() {
             return Err(Failed::from(lacking));
@@ -117,12 +125,18 @@ fn lacking(claim: &Claim) -> Vec<String> {
     claim.needs.iter().filter_map(|part| part().err().map(|error| error.to_string())).collect()
 }
 
-/// A line for each missing part: the command that brings it, and the tests that it keeps from running.
+/// A line for each missing part: the command that brings it, and the tests that it keeps from running; and one for each
+/// test that this process is not allowed to run.
 fn name_what_is_missing(claims: &[Claim]) {
     let mut missing: BTreeMap<String, Vec<&str>> = BTreeMap::new();
     for claim in claims {
         for reason in lacking(claim) {
             missing.entry(reason).or_default().push(claim.name);
+        }
+    }
+    for claim in claims {
+        if let Err(reason) = (claim.permitted)() {
+            eprintln!("skipped for want of a privilege: {}: {reason:#}", claim.name);
         }
     }
     for (reason, names) in missing {

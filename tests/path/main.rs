@@ -32,6 +32,7 @@ mod spans;
 mod spool;
 mod torture;
 mod traps;
+mod truncated;
 mod unchanged;
 
 fn main() -> std::process::ExitCode {
@@ -53,6 +54,7 @@ fn main() -> std::process::ExitCode {
         oversize::tests(),
         lost::tests(),
         ledger::tests(),
+        truncated::tests(),
         dead_letters::tests(),
         peers_losses::tests(),
         overload::tests(),

@@ -1,6 +1,7 @@
 //! Kafka is away: from the first second, in the middle, or again and again. The bridge answers 200 out of its spool, and
 //! every span that it answered for arrives once, the spans of a trace in their order.
 
+mod full_disk;
 mod scene;
 mod taken;
 
@@ -15,6 +16,7 @@ use rustix::process::Signal;
 use scene::{Scene, TRACES};
 use spanferry_tests::stack::http as client;
 use spanferry_tests::stack::parts;
+use spanferry_tests::stack::tmpfs::Tmpfs;
 use spanferry_tests::stack::wait::eventually;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -35,6 +37,10 @@ pub fn tests() -> Vec<Claim> {
         Claim::new("a_kafka_that_hangs_costs_no_span_and_no_order", NEEDS, |ground| {
             Box::pin(a_kafka_that_hangs_costs_no_span_and_no_order(ground))
         }),
+        Claim::new("a_disk_that_is_really_full_costs_no_span", NEEDS, |ground| {
+            Box::pin(full_disk::a_disk_that_is_really_full_costs_no_span(ground))
+        })
+        .where_permitted(Tmpfs::may_be_mounted),
         Claim::new("the_ledger_says_how_many_spans_left_the_spool", NEEDS, |ground| {
             Box::pin(taken::the_ledger_says_how_many_spans_left_the_spool(ground))
         }),

@@ -7,8 +7,9 @@ use super::wait::eventually;
 use super::{http, parts, ports};
 use ::http::StatusCode;
 use anyhow::{Context, Result, ensure};
+use rustix::process::Signal;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
@@ -57,6 +58,9 @@ impl Setup {
 /// A running Envoy. Dropping it kills it.
 pub struct Envoy {
     process: Process,
+    directory: PathBuf,
+    configuration: PathBuf,
+    concurrency: u32,
     listener: SocketAddr,
     admin: SocketAddr,
 }
@@ -105,16 +109,28 @@ impl Envoy {
     ) -> Result<Envoy> {
         let configuration = directory.join(format!("envoy-{}.yaml", listener.port()));
         std::fs::write(&configuration, text)?;
-        let mut command = Command::new(parts::envoy()?);
-        command.arg("--config-path").arg(&configuration).current_dir(directory);
-        command.args(["--concurrency", &concurrency.to_string()]);
-        command.args(["--disable-hot-restart", "--log-level", "info"]);
-        // A listener that is replaced lets go of its connections at once.
-        command.args(["--drain-strategy", "immediate", "--drain-time-s", "1"]);
-        let process = Process::start("envoy", &mut command, directory)?;
-        let mut envoy = Envoy { process, listener, admin };
+        let process = launch(directory, &configuration, concurrency)?;
+        let directory = directory.to_owned();
+        let mut envoy = Envoy { process, directory, configuration, concurrency, listener, admin };
         envoy.ready().await?;
         Ok(envoy)
+    }
+
+    /// kill -9: what its filter held is gone.
+    pub fn kill(&mut self) {
+        self.process.kill();
+    }
+
+    /// Starts it again after its end, with its configuration and on its ports.
+    pub async fn restart(&mut self) -> Result<()> {
+        self.process.kill();
+        self.process = launch(&self.directory, &self.configuration, self.concurrency)?;
+        self.ready().await
+    }
+
+    /// Sends a signal.
+    pub fn signal(&self, signal: Signal) -> Result<()> {
+        self.process.signal(signal)
     }
 
     async fn ready(&mut self) -> Result<()> {
@@ -165,6 +181,16 @@ impl Envoy {
     pub fn log(&self) -> String {
         self.process.output()
     }
+}
+
+fn launch(directory: &Path, configuration: &Path, concurrency: u32) -> Result<Process> {
+    let mut command = Command::new(parts::envoy()?);
+    command.arg("--config-path").arg(configuration).current_dir(directory);
+    command.args(["--concurrency", &concurrency.to_string()]);
+    command.args(["--disable-hot-restart", "--log-level", "info"]);
+    // A listener that is replaced lets go of its connections at once.
+    command.args(["--drain-strategy", "immediate", "--drain-time-s", "1"]);
+    Process::start("envoy", &mut command, directory)
 }
 
 /// The configuration that compose and the tests share, with this test's ports, clusters and plugin in it.

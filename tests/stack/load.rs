@@ -176,8 +176,8 @@ impl Schedule {
     }
 }
 
-/// One connection of a load; opened when it is needed.
-struct Connection {
+/// One connection with one request under way at a time; opened when it is needed.
+pub struct Connection {
     target: SocketAddr,
     stream: Option<TcpStream>,
     read: Vec<u8>,
@@ -192,7 +192,8 @@ struct Head {
 }
 
 impl Connection {
-    fn new(target: SocketAddr) -> Connection {
+    /// To `target`, which is not spoken to yet.
+    pub fn new(target: SocketAddr) -> Connection {
         Connection { target, stream: None, read: Vec::with_capacity(8 << 10) }
     }
 
@@ -210,9 +211,9 @@ impl Connection {
         report
     }
 
-    /// One request and its answer. A kept connection that ends before the first byte is no failure: the
+    /// One request and its answer's status. A kept connection that ends before the first byte is no failure: the
     /// request goes again on a new one.
-    async fn exchange(&mut self, request: &[u8]) -> Result<u16> {
+    pub async fn exchange(&mut self, request: &[u8]) -> Result<u16> {
         let was_kept = self.stream.is_some();
         match self.attempt(request).await {
             Err(_) if was_kept && self.read.is_empty() => {

@@ -17,5 +17,6 @@ pub mod ports;
 pub mod process;
 pub mod sample;
 pub mod spanferry;
+pub mod tmpfs;
 pub mod usage;
 pub mod wait;

@@ -19,11 +19,25 @@ pub fn cpu(process: u32) -> Result<Duration> {
 
 /// Resident memory, bytes.
 pub fn resident(process: u32) -> Result<u64> {
+    memory(process, "VmRSS:")
+}
+
+/// The most resident memory since the process began or `forget_peak` was called, bytes.
+pub fn peak(process: u32) -> Result<u64> {
+    memory(process, "VmHWM:")
+}
+
+/// Lets `peak` begin anew (proc_pid_clear_refs: 5).
+pub fn forget_peak(process: u32) -> Result<()> {
+    fs::write(format!("/proc/{process}/clear_refs"), "5").context("no such process")
+}
+
+fn memory(process: u32, what: &str) -> Result<u64> {
     let status =
         fs::read_to_string(format!("/proc/{process}/status")).context("no such process")?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
-    let kibibytes = line.split_whitespace().next().context("VmRSS is empty")?;
-    Ok(kibibytes.parse::<u64>()? * 1024)
+    let line = status.lines().find_map(|line| line.strip_prefix(what));
+    let figure = line.with_context(|| format!("no {what}"))?.split_whitespace().next();
+    Ok(figure.with_context(|| format!("{what} is empty"))?.parse::<u64>()? * 1024)
 }
 
 #[cfg(test)]
@@ -38,5 +52,9 @@ mod tests {
         assert!(cpu(own).unwrap() > before.0);
         assert!(resident(own).unwrap() >= before.1 + (48 << 20));
         drop(memory);
+        let most = peak(own).unwrap();
+        assert!(most >= before.1 + (48 << 20));
+        forget_peak(own).unwrap();
+        assert!(peak(own).unwrap() <= most);
     }
 }

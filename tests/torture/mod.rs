@@ -3,11 +3,15 @@
 //! twice is counted, and nothing is there that nobody sent.
 //!
 //! `plan` (how long, which seed) → `stage` (what runs) → `storm` (what is done to it, by `torment` and `weather`) while
-//! `senders` send and `watch` samples → `verdict` (what came of it).
+//! `senders` send, `front` is an Envoy before it, and `watch` and `books` sample → `verdict` (what came of it, with what the
+//! `witness` saw of Envoy's spans and the `tally` of all that arrived).
 
+mod books;
+mod front;
 pub mod numbered;
 pub mod plan;
 pub mod senders;
+mod settle;
 mod stage;
 mod storm;
 pub mod tally;
@@ -15,6 +19,7 @@ mod torment;
 pub mod verdict;
 mod watch;
 mod weather;
+pub mod witness;
 
 use anyhow::Result;
 use plan::Plan;

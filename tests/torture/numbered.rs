@@ -102,6 +102,21 @@ impl Numbered {
 
 const SERVICE: &str = "numbered";
 
+/// The first number of a sender's batch.
+pub fn first(sender: u64, sequence: u64) -> u64 {
+    (sender << 40 | sequence) * SPANS_A_BATCH
+}
+
+/// Whether the sender of this span numbers its batches, as filters do.
+pub fn is_of_a_filter(number: u64) -> bool {
+    is_filter((number / SPANS_A_BATCH) >> 40)
+}
+
+/// Every third sender does as an SDK does, the others as filters do.
+pub fn is_filter(sender: u64) -> bool {
+    !sender.is_multiple_of(3)
+}
+
 /// The trace that a span is of.
 pub fn trace_id(number: u64) -> Vec<u8> {
     let trace = (number / SPANS_A_TRACE + 1).to_be_bytes();

@@ -1,6 +1,7 @@
 //! What is to be done: how many kills, how long at most, from which seed, with which destination.
 
-use clap::{Parser, ValueEnum};
+use crate::stack::parts;
+use clap::{ArgAction, Parser, ValueEnum};
 use std::time::Duration;
 
 /// `make torture`.
@@ -24,6 +25,21 @@ pub struct Plan {
     /// A sender's pause between two batches, ms.
     #[arg(long, default_value_t = 60)]
     pub pause_ms: u64,
+    /// Whether an Envoy with the filter stands in front; without a word, if both are at hand.
+    #[arg(long, action = ArgAction::Set, default_value_t = parts::envoy().is_ok() && parts::filter().is_ok())]
+    pub envoy: bool,
+    /// How long a bridge or a forwarder is up between two blows, ms, on average (but for a long spell now and then).
+    #[arg(long, default_value_t = 450)]
+    pub role_up_ms: u64,
+    /// The same for Kafka, which takes 3 s and more to start.
+    #[arg(long, default_value_t = 3_000)]
+    pub kafka_up_ms: u64,
+    /// The same for the destination.
+    #[arg(long, default_value_t = 1_450)]
+    pub destination_up_ms: u64,
+    /// The same for Envoy.
+    #[arg(long, default_value_t = 3_000)]
+    pub envoy_up_ms: u64,
 }
 
 /// Where the spans end.
@@ -38,7 +54,9 @@ pub enum End {
 impl Plan {
     /// A plan of so many kills, as long as it takes up to a limit.
     pub fn of(cycles: u64, minutes: u64, seed: u64) -> Plan {
-        Plan { cycles, minutes, seed, destination: End::Sink, senders: 12, pause_ms: 60 }
+        let [cycles, minutes, seed] = [cycles, minutes, seed].map(|number| number.to_string());
+        let arguments = ["torture", "--cycles", &cycles, "--minutes", &minutes, "--seed", &seed];
+        Plan::parse_from(arguments)
     }
 
     /// How long the storm lasts at most.

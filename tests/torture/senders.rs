@@ -1,6 +1,6 @@
 //! Who sends: filters, which number their batches, and SDKs, which do not. Each batch is sent until its 200.
 
-use super::numbered::{Numbered, SPANS_A_BATCH};
+use super::numbered::{Numbered, SPANS_A_BATCH, first};
 use crate::stack::http as client;
 use bytes::Bytes;
 use http::Request;
@@ -30,11 +30,20 @@ pub struct Sender {
     pub pause: Duration,
 }
 
+/// Tries that were not answered with 200.
+#[derive(Debug, Default)]
+struct Tries {
+    /// Told to come again.
+    refused: AtomicU64,
+    /// Cut off, or without an answer: accepted or not, nobody knows.
+    unclear: AtomicU64,
+}
+
 /// Several who send, until they are told to stop.
 pub struct Senders {
     is_over: Arc<AtomicBool>,
     accepted: Arc<AtomicU64>,
-    refused: Arc<AtomicU64>,
+    tries: Arc<Tries>,
     running: JoinSet<Vec<u64>>,
 }
 
@@ -44,11 +53,11 @@ impl Senders {
         let mut all = Senders {
             is_over: Arc::default(),
             accepted: Arc::default(),
-            refused: Arc::default(),
+            tries: Arc::default(),
             running: JoinSet::new(),
         };
         for sender in senders {
-            let shared = (all.is_over.clone(), all.accepted.clone(), all.refused.clone());
+            let shared = (all.is_over.clone(), all.accepted.clone(), all.tries.clone());
             all.running.spawn(send(sender, shared));
         }
         all
@@ -59,9 +68,9 @@ impl Senders {
         self.accepted.load(Ordering::Relaxed)
     }
 
-    /// Tries that were not answered with 200 so far.
-    pub fn refused(&self) -> u64 {
-        self.refused.load(Ordering::Relaxed)
+    /// Tries that were refused, and those without a clear answer, so far.
+    pub fn tries(&self) -> (u64, u64) {
+        (self.tries.refused.load(Ordering::Relaxed), self.tries.unclear.load(Ordering::Relaxed))
     }
 
     /// They begin no more batches, and send what they have until it is accepted. Gives the numbers of all accepted spans:
@@ -76,17 +85,16 @@ impl Senders {
     }
 }
 
-type Shared = (Arc<AtomicBool>, Arc<AtomicU64>, Arc<AtomicU64>);
+type Shared = (Arc<AtomicBool>, Arc<AtomicU64>, Arc<Tries>);
 
-async fn send(sender: Sender, (is_over, count, refused): Shared) -> Vec<u64> {
+async fn send(sender: Sender, (is_over, count, tries): Shared) -> Vec<u64> {
     let (mut accepted, mut sequence, mut turn) = (Vec::new(), 0, sender.id as usize);
     while !is_over.load(Ordering::Relaxed) {
         sequence += 1;
-        let first = (sender.id << 40 | sequence) * SPANS_A_BATCH;
+        let first = first(sender.id, sequence);
         let numbers = first..first + SPANS_A_BATCH;
         let body = Bytes::from(sender.numbered.batch(numbers.clone()));
-        while !sender.is_accepted(turn, sequence, body.clone()).await {
-            refused.fetch_add(1, Ordering::Relaxed);
+        while !sender.is_accepted(turn, sequence, body.clone(), &tries).await {
             turn += 1;
             tokio::time::sleep(AGAIN).await;
         }
@@ -98,7 +106,7 @@ async fn send(sender: Sender, (is_over, count, refused): Shared) -> Vec<u64> {
 }
 
 impl Sender {
-    async fn is_accepted(&self, turn: usize, sequence: u64, body: Bytes) -> bool {
+    async fn is_accepted(&self, turn: usize, sequence: u64, body: Bytes, tries: &Tries) -> bool {
         let bridge = self.bridges[turn % self.bridges.len()];
         let mut request = Request::post(format!("http://{bridge}/v1/traces"))
             .header("content-type", "application/x-protobuf");
@@ -109,6 +117,12 @@ impl Sender {
         }
         let Ok(request) = request.body(Full::new(body)) else { return false };
         let answer = tokio::time::timeout(PATIENCE, client::exchange(request)).await;
-        answer.is_ok_and(|answer| answer.is_ok_and(|(status, _)| status.is_success()))
+        let counter = match answer {
+            Ok(Ok((status, _))) if status.is_success() => return true,
+            Ok(Ok(_)) => &tries.refused,
+            Ok(Err(_)) | Err(_) => &tries.unclear,
+        };
+        counter.fetch_add(1, Ordering::Relaxed);
+        false
     }
 }

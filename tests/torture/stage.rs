@@ -1,5 +1,6 @@
 //! Everything that runs: two bridges with a spool, two forwarders, Kafka and a destination, with a network between them that can fail.
 
+use super::front::Front;
 use super::numbered::Numbered;
 use super::plan::{End, Plan};
 use crate::fakes::Sink;
@@ -16,7 +17,7 @@ use std::path::{Path, PathBuf};
 /// A dead member of the group is noticed soon; waits are short, so that much happens.
 const FORWARD: [&str; 10] = [
     "--group",
-    "torture",
+    GROUP,
     "--backoff-max",
     "1s",
     "--drain-timeout",
@@ -26,6 +27,10 @@ const FORWARD: [&str; 10] = [
     "--kafka-property",
     "heartbeat.interval.ms=300",
 ];
+/// The forwarders'.
+pub const GROUP: &str = "torture";
+/// Jaeger on disk syncs each span: a request must be done with before the next kill.
+const TO_JAEGER: [&str; 2] = ["--send-request-bytes", "64KiB"];
 const FREE: &str = "127.0.0.1:0";
 
 /// See the module. Senders reach the bridges, and everybody reaches Kafka and the destination, through the networks.
@@ -44,6 +49,8 @@ pub struct Stage {
     pub destination: Destination,
     /// Before it.
     pub destination_network: Proxy,
+    /// Before the bridges, if it is wanted.
+    pub front: Option<Front>,
     /// How the spans are numbered.
     pub numbered: Numbered,
     /// Logs and data.
@@ -54,7 +61,7 @@ impl Stage {
     /// Starts it all and waits until it is ready.
     pub async fn start(directory: &Path, plan: &Plan) -> Result<Stage> {
         let port = ports::free()?;
-        let kafka = Kafka::start_behind(directory, port).await?;
+        let kafka = Kafka::start_quickly(directory, port).await?;
         let kafka_network = Proxy::start(port, kafka.address().parse()?).await?;
         let destination = match plan.destination {
             End::Sink => Destination::Sink(Sink::start()?),
@@ -70,6 +77,7 @@ impl Stage {
             forwarders: Vec::new(),
             destination,
             destination_network,
+            front: None,
             numbered: Numbered::from_now(),
             directory: directory.to_owned(),
         };
@@ -77,7 +85,15 @@ impl Stage {
             stage.start_bridge(place).await?;
             stage.start_forwarder(place).await?;
         }
+        if plan.envoy {
+            stage.front = Some(Front::start(directory, stage.doors()).await?);
+        }
         Ok(stage)
+    }
+
+    /// Where senders find the bridges.
+    pub fn doors(&self) -> Vec<SocketAddr> {
+        self.bridge_networks.iter().map(Proxy::address).collect()
     }
 
     /// The log as all its clients name it.
@@ -107,8 +123,12 @@ impl Stage {
         let is_static = ["--kafka-property", "group.instance.id=torture-0"];
         let more = if place == 0 { &is_static[..] } else { &[] };
         let arguments = [
-            &["forward", "--log", &log, "--to", &to, "--protocol", "grpc", "--admin", FREE],
+            &["forward", "--log", &log, "--to", &to, "--protocol", "grpc", "--admin", FREE][..],
             &FORWARD[..],
+            match &self.destination {
+                Destination::Jaeger(_) => &TO_JAEGER[..],
+                Destination::Sink(_) => &[],
+            },
             more,
         ];
         let name = format!("forward-{place}");

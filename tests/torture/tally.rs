@@ -1,6 +1,7 @@
 //! What arrived: how often each numbered span came, and which of them are not what was sent.
 
-use super::numbered::Numbered;
+use super::numbered::{Numbered, is_of_a_filter};
+use super::witness::{GATEWAY, id, is_shown};
 use crate::fakes::WireSpan;
 use crate::traces::Seen;
 use std::collections::{BTreeSet, HashMap};
@@ -11,6 +12,15 @@ pub struct Tally {
     numbered: Numbered,
     counts: HashMap<u64, u32>,
     corrupt: BTreeSet<u64>,
+    /// What a real filter made: it has no number.
+    pub of_the_gateway: Arrived,
+}
+
+/// Spans of a filter that arrived, as they came over the wire or as a query API shows them.
+#[derive(Debug, Default)]
+pub struct Arrived {
+    over_the_wire: HashMap<(String, String), (u64, WireSpan)>,
+    shown: HashMap<(String, String), (u64, Seen)>,
 }
 
 /// What a tally says against what was accepted. Of a loss or a fault the first numbers are named.
@@ -26,19 +36,29 @@ pub struct Sum {
     pub invented: Vec<u64>,
     /// Spans that arrived with other bytes.
     pub corrupt: Vec<u64>,
-    /// Arrivals of a span that had arrived before.
+    /// Arrivals of a span that had arrived before; those of senders that number their batches among them.
     pub duplicates: u64,
+    /// See above.
+    pub duplicates_of_filters: u64,
 }
 
 impl Tally {
     /// An empty one.
     pub fn new(numbered: Numbered) -> Tally {
-        Tally { numbered, counts: HashMap::new(), corrupt: BTreeSet::new() }
+        Tally {
+            numbered,
+            counts: HashMap::new(),
+            corrupt: BTreeSet::new(),
+            of_the_gateway: Arrived::default(),
+        }
     }
 
     /// Takes in spans as they came over the wire.
     pub fn absorb(&mut self, spans: &[WireSpan]) {
-        for span in spans {
+        let (of_the_gateway, numbered): (Vec<_>, Vec<_>) =
+            spans.iter().partition(|span| span.service == GATEWAY);
+        of_the_gateway.into_iter().for_each(|span| self.of_the_gateway.take(span.clone()));
+        for span in numbered {
             let (number, is_whole) = self.numbered.check(span);
             self.count(number, is_whole);
         }
@@ -74,6 +94,11 @@ impl Tally {
         accepted.iter().filter(|number| !self.counts.contains_key(number)).count()
     }
 
+    fn repeats(&self, wanted: impl Fn(u64) -> bool) -> u64 {
+        let wanted = self.counts.iter().filter(|(number, _)| wanted(**number));
+        wanted.map(|(_, count)| u64::from(*count) - 1).sum()
+    }
+
     /// Compares with what was accepted, which is all that was sent.
     pub fn sum(&self, accepted: &[u64]) -> Sum {
         let sent: BTreeSet<u64> = accepted.iter().copied().collect();
@@ -88,8 +113,41 @@ impl Tally {
             missing,
             invented,
             corrupt: self.corrupt.iter().copied().collect(),
-            duplicates: self.counts.values().map(|count| u64::from(*count) - 1).sum(),
+            duplicates: self.repeats(|_| true),
+            duplicates_of_filters: self.repeats(is_of_a_filter),
         }
+    }
+}
+
+impl Arrived {
+    /// A span that came over the wire.
+    pub fn take(&mut self, span: WireSpan) {
+        self.over_the_wire.entry(id(&span)).or_insert_with(|| (0, span)).0 += 1;
+    }
+
+    /// A span of a trace that a query API shows.
+    pub fn see(&mut self, trace: &str, span: Seen) {
+        let id = (trace.to_owned(), span.span_id.clone());
+        self.shown.entry(id).or_insert_with(|| (0, span)).0 += 1;
+    }
+
+    /// Whether it arrived.
+    pub fn has(&self, id: &(String, String)) -> bool {
+        self.over_the_wire.contains_key(id) || self.shown.contains_key(id)
+    }
+
+    /// Whether it is what was sent.
+    pub fn is_whole(&self, id: &(String, String), sent: &WireSpan) -> bool {
+        let came = self.over_the_wire.get(id).is_none_or(|(_, came)| {
+            (&came.bytes, &came.resource, &came.scope) == (&sent.bytes, &sent.resource, &sent.scope)
+        });
+        came && self.shown.get(id).is_none_or(|(_, seen)| is_shown(sent, seen))
+    }
+
+    /// How often each arrived.
+    pub fn counts(&self) -> impl Iterator<Item = (&(String, String), u64)> {
+        let wire = self.over_the_wire.iter().map(|(id, (times, _))| (id, *times));
+        wire.chain(self.shown.iter().map(|(id, (times, _))| (id, *times)))
     }
 }
 

@@ -52,6 +52,10 @@ pub struct Torment {
 
 /// The name of a kill -9 in the counts.
 pub const KILL: &str = "kill -9";
+/// A victim that is not up yet.
+pub const STARTING_KAFKA: &str = "Kafka as it starts";
+/// Kafka's start takes so long at least, ms.
+const START_MS: u64 = 2_000;
 
 impl Torment {
     /// Waits between so many ms; false when the storm is over.
@@ -68,14 +72,20 @@ impl Torment {
         Duration::from_millis(self.chance.random_range(from_ms..to_ms))
     }
 
+    /// Waits for the next blow at somebody who is up for so long on average; false when the storm is over.
+    pub(super) async fn up(&mut self, mean_ms: u64) -> bool {
+        self.pause(mean_ms / 4, mean_ms * 7 / 4 + 1).await
+    }
+
     /// Torments a role until the storm is over; then it runs.
     pub async fn role(
         mut self,
         mut role: Spanferry,
         victim: &'static str,
+        up_ms: u64,
         directory: &Path,
     ) -> Result<Spanferry> {
-        while self.spell().await {
+        while self.spell(up_ms).await {
             match self.chance.random_range(0..10) {
                 0 => {
                     self.counts.add("SIGSTOP", victim);
@@ -100,9 +110,9 @@ impl Torment {
     }
 
     /// Waits for the next blow at a role: mostly short, and now and then long enough to get something done.
-    async fn spell(&mut self) -> bool {
+    async fn spell(&mut self, up_ms: u64) -> bool {
         let is_long = self.chance.random_range(0..12) == 0;
-        if is_long { self.pause(2_000, 6_000).await } else { self.pause(100, 800).await }
+        if is_long { self.pause(2_000, 6_000).await } else { self.up(up_ms).await }
     }
 
     async fn begin(&mut self, role: &mut Spanferry, directory: &Path) -> Result<()> {
@@ -113,39 +123,48 @@ impl Torment {
         role.restart().await.with_context(|| format!("{} did not start again", role.name()))
     }
 
-    /// Torments Kafka.
-    pub async fn kafka(mut self, mut kafka: Kafka) -> Result<Kafka> {
-        // It is up for longer than it takes to start, however slow the machine is.
-        let mut start_ms = 2_000;
-        while self.pause(start_ms, 3 * start_ms).await {
-            let begin = Instant::now();
+    /// Torments Kafka, now and then while it starts.
+    pub async fn kafka(mut self, mut kafka: Kafka, up_ms: u64) -> Result<Kafka> {
+        let mut start_ms = START_MS;
+        while self.up(up_ms).await {
             match self.chance.random_range(0..10) {
                 0 => {
                     self.counts.add("SIGSTOP", "Kafka");
                     kafka.signal(Signal::STOP)?;
                     tokio::time::sleep(self.ms(100, 4_000)).await;
                     kafka.signal(Signal::CONT)?;
+                    continue;
                 }
                 1 => {
                     self.counts.add("SIGTERM", "Kafka");
                     kafka.stop().await?;
-                    kafka.restart().await?;
                 }
                 _ => {
                     self.counts.add(KILL, "Kafka");
                     kafka.kill();
                     tokio::time::sleep(self.ms(0, 500)).await;
-                    kafka.restart().await?;
                 }
             }
-            start_ms = (begin.elapsed().as_millis() as u64).max(2_000);
+            while self.chance.random_range(0..3) == 0 {
+                kafka.launch()?;
+                tokio::time::sleep(self.ms(0, start_ms)).await;
+                self.counts.add(KILL, STARTING_KAFKA);
+                kafka.kill();
+            }
+            let begin = Instant::now();
+            kafka.restart().await?;
+            start_ms = (begin.elapsed().as_millis() as u64).max(START_MS);
         }
         Ok(kafka)
     }
 
     /// Torments the destination's process. The sink's port is closed and its connections are cut; what it has, it keeps.
-    pub async fn destination(mut self, mut destination: Destination) -> Result<Destination> {
-        while self.pause(400, 2_500).await {
+    pub async fn destination(
+        mut self,
+        mut destination: Destination,
+        up_ms: u64,
+    ) -> Result<Destination> {
+        while self.up(up_ms).await {
             self.counts.add(KILL, destination.name());
             destination.kill();
             tokio::time::sleep(self.ms(0, 800)).await;

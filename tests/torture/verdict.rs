@@ -1,24 +1,20 @@
 //! What came of it: after the storm everything runs, the senders finish, and the destination is asked for every span.
 
-use super::numbered::{SPANS_A_TRACE, trace_id};
 use super::plan::Plan;
+use super::settle::{Books, ask, settle};
 use super::stage::Stage;
 use super::storm::Storm;
-use super::tally::{Sum, Tally};
+use super::tally::Sum;
+use super::watch::Seen;
+use super::witness::Account;
 use crate::stack::destination::Destination;
-use crate::stack::jaeger::Jaeger;
-use crate::stack::spanferry::Spanferry;
-use anyhow::{Context, Result, bail, ensure};
-use futures_util::{StreamExt, TryStreamExt, stream};
-use std::collections::{BTreeMap, BTreeSet};
+use anyhow::{Context, Result};
+use std::collections::BTreeMap;
 use std::fmt;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-/// Within it the senders must be rid of what they hold, and then all of it must arrive.
-const SETTLE: Duration = Duration::from_secs(240);
-const LOOK: Duration = Duration::from_millis(500);
-/// Questions to Jaeger at a time.
-const QUESTIONS: usize = 8;
+/// Within it the senders must be rid of what they hold.
+const FINISH: Duration = Duration::from_secs(240);
 /// Numbers and faults that are printed of each kind.
 const SHOWN: usize = 10;
 
@@ -30,14 +26,16 @@ pub struct Verdict {
     pub lasted: Duration,
     /// How often each fault.
     pub faults: BTreeMap<String, u64>,
-    /// Tries that were not answered with 200.
-    pub refused: u64,
-    /// Spans against spans.
+    /// Tries that were refused, and those without a clear answer.
+    pub tries: (u64, u64),
+    /// Numbered spans against numbered spans.
     pub sum: Sum,
-    /// Looks at the ledger, and what did not hold.
-    pub samples: u64,
-    /// What did not hold in the ledger.
-    pub unequal: Vec<String>,
+    /// What became of the spans of Envoy's filter, and how many requests Envoy answered; if it was there.
+    pub front: Option<(Account, u64)>,
+    /// What the ledger says at the end.
+    pub books: Books,
+    /// Looks at the forwarders' accounts, and at the whole ledger.
+    pub seen: [Seen; 2],
     /// Why not everything was there at the end of the wait, if so.
     pub unsettled: Option<String>,
 }
@@ -45,101 +43,51 @@ pub struct Verdict {
 /// Waits for the calm and asks.
 pub async fn of(stage: Stage, storm: Storm, plan: &Plan) -> Result<Verdict> {
     let (lasted, faults) = (storm.lasted, storm.counts.all());
-    let refused = storm.senders.refused();
-    let accepted = tokio::time::timeout(SETTLE, storm.senders.finish()).await;
+    let tries = storm.senders.tries();
+    let accepted = tokio::time::timeout(FINISH, storm.senders.finish()).await;
     let accepted = accepted
-        .with_context(|| format!("seed {}: a batch was not accepted in {SETTLE:?}", plan.seed))?;
+        .with_context(|| format!("seed {}: a batch was not accepted in {FINISH:?}", plan.seed))?;
+    if let Some(front) = &stage.front {
+        front.flushed().await?;
+    }
     let mut tally = storm.tally;
     let settled = settle(&stage, &accepted, &mut tally).await;
     // Asked once, when nothing should be on its way any more.
     if let Destination::Jaeger(jaeger) = &stage.destination {
-        ask(jaeger, &accepted, &mut tally).await?;
+        ask(&stage, jaeger, &accepted, &mut tally).await?;
     }
+    let front = stage.front.as_ref();
     Ok(Verdict {
         seed: plan.seed,
         lasted,
         faults,
-        refused,
+        tries,
         sum: tally.sum(&accepted),
-        samples: storm.seen.samples,
-        unequal: storm.seen.faults,
+        front: front.map(|f| (f.witness.account(&tally.of_the_gateway), f.answered())),
+        books: settled.as_ref().copied().unwrap_or_default(),
+        seen: [storm.seen, storm.books],
         unsettled: settled.err().map(|error| format!("{error:#}")),
     })
-}
-
-/// Until every span is there and the group has committed everything.
-async fn settle(stage: &Stage, accepted: &[u64], tally: &mut Tally) -> Result<()> {
-    let start = Instant::now();
-    loop {
-        let lag = lag(&stage.forwarders).await;
-        let missing = match &stage.destination {
-            Destination::Sink(sink) => {
-                tally.absorb(&sink.take_spans());
-                tally.missing(accepted)
-            }
-            Destination::Jaeger(_) => 0,
-        };
-        if missing == 0 && lag.as_ref().is_ok_and(|lag| *lag == 0) {
-            break;
-        }
-        if start.elapsed() > SETTLE {
-            bail!("{missing} spans missing after {SETTLE:?}, lag {lag:?}");
-        }
-        tokio::time::sleep(LOOK).await;
-    }
-    ledger(stage).await
-}
-
-/// The operators' own command must find that the sum holds.
-async fn ledger(stage: &Stage) -> Result<()> {
-    let log = stage.log();
-    let command = ["ledger", "--json", "--log", &log, "--group", "torture"];
-    let (status, printed) = Spanferry::command(&stage.directory, &command).await?;
-    ensure!(status.success(), "spanferry ledger: {status}: {printed}");
-    Ok(())
-}
-
-/// Records behind the ends, over all partitions; an error when not every partition is somebody's.
-async fn lag(forwarders: &[Spanferry]) -> Result<u64> {
-    let (mut lag, mut partitions) = (0, 0);
-    for forwarder in forwarders {
-        let metrics = forwarder.metrics().await?;
-        lag += metrics.count("spanferry_group_lag_records");
-        partitions += metrics.series("spanferry_group_lag_records");
-    }
-    if partitions < PARTITIONS {
-        bail!("{partitions} of {PARTITIONS} partitions are somebody's");
-    }
-    Ok(lag)
-}
-
-/// The topic's, as the bridge makes it.
-const PARTITIONS: usize = 8;
-
-async fn ask(jaeger: &Jaeger, accepted: &[u64], tally: &mut Tally) -> Result<()> {
-    let traces: BTreeSet<u64> = accepted.iter().map(|number| number / SPANS_A_TRACE).collect();
-    let question =
-        async |trace: u64| jaeger.trace(&hex::encode(trace_id(trace * SPANS_A_TRACE))).await;
-    let answers = stream::iter(traces).map(question).buffer_unordered(QUESTIONS);
-    let found: Vec<_> = answers.try_collect().await?;
-    found.iter().for_each(|spans| tally.see(spans));
-    Ok(())
 }
 
 impl Verdict {
     /// What does not hold, a line each; none if nothing was lost, invented or changed, and the ledger says so.
     pub fn complaints(&self) -> Vec<String> {
         let mut complaints: Vec<String> = self.unsettled.iter().cloned().collect();
-        let of = [
-            ("missing", &self.sum.missing),
-            ("invented", &self.sum.invented),
-            ("corrupt", &self.sum.corrupt),
-        ];
-        for (what, numbers) in of.into_iter().filter(|(_, numbers)| !numbers.is_empty()) {
-            let first = &numbers[..numbers.len().min(SHOWN)];
-            complaints.push(format!("{} spans {what}, the first: {first:?}", numbers.len()));
+        let Sum { missing, invented, corrupt, .. } = &self.sum;
+        for (what, numbers) in [("missing", missing), ("invented", invented), ("corrupt", corrupt)]
+        {
+            complaints.extend(complaint("spans", what, numbers));
         }
-        complaints.extend(self.unequal.iter().take(SHOWN).cloned());
+        if let Some((Account { missing, invented, corrupt, .. }, _)) = &self.front {
+            for (what, ids) in [("missing", missing), ("invented", invented), ("corrupt", corrupt)]
+            {
+                complaints.extend(complaint("spans of Envoy", what, ids));
+            }
+        }
+        for seen in &self.seen {
+            complaints.extend(seen.faults.iter().take(SHOWN).cloned());
+        }
         complaints
     }
 
@@ -147,28 +95,83 @@ impl Verdict {
     pub fn kills(&self, victim: &str) -> u64 {
         self.faults.get(&format!("{} of {victim}", super::torment::KILL)).copied().unwrap_or(0)
     }
+
+    /// Spans that came, each once, Envoy's included.
+    fn came(&self) -> u64 {
+        self.sum.delivered + self.front.as_ref().map_or(0, |(account, _)| account.arrived)
+    }
+
+    /// Why spans came twice: written twice, since their sender was not told of the first time, or sent twice out of one
+    /// record. Where a repeat is not seen at the destination, only the first is known.
+    fn twice(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Books { accepted, suppressed, .. } = self.books;
+        let of_the_gateway = self.front.as_ref().map_or(0, |(account, _)| account.duplicates);
+        let duplicates = self.sum.duplicates + of_the_gateway;
+        let of_filters = self.sum.duplicates_of_filters + of_the_gateway;
+        let written_twice = accepted.saturating_sub(self.came());
+        let let_through = written_twice.saturating_sub(suppressed);
+        let by_forwarders = duplicates.saturating_sub(let_through);
+        line(
+            f,
+            written_twice,
+            "spans written twice: by senders without a clear answer, or again out of a spool",
+        )?;
+        line(f, suppressed, "of them not delivered again")?;
+        line(f, duplicates, "arrivals of a span that had arrived before")?;
+        line(f, let_through.min(duplicates), "of them since they were written twice")?;
+        line(f, by_forwarders, "of them sent again by forwarders")?;
+        line(f, of_filters, "of them of senders that number their batches")
+    }
+}
+
+fn complaint<T: fmt::Debug>(of: &str, what: &str, which: &[T]) -> Option<String> {
+    let first = &which[..which.len().min(SHOWN)];
+    (!which.is_empty()).then(|| format!("{} {of} {what}, the first: {first:?}", which.len()))
+}
+
+fn line(f: &mut fmt::Formatter<'_>, number: impl fmt::Display, what: &str) -> fmt::Result {
+    writeln!(f, "  {number:>7}  {what}")
 }
 
 impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Sum { accepted, delivered, missing, invented, corrupt, duplicates } = &self.sum;
         writeln!(f, "torture: seed {}, a storm of {} s", self.seed, self.lasted.as_secs())?;
         for (fault, times) in &self.faults {
-            writeln!(f, "  {times:>7}  {fault}")?;
+            line(f, times, fault)?;
         }
-        writeln!(f, "  {:>7}  tries that were not answered with 200", self.refused)?;
-        writeln!(
-            f,
-            "  {:>7}  looks at the ledger, {} that do not hold",
-            self.samples,
-            self.unequal.len()
-        )?;
-        writeln!(f, "  {accepted:>7}  spans accepted")?;
-        writeln!(f, "  {delivered:>7}  delivered")?;
-        writeln!(f, "  {:>7}  missing", missing.len())?;
-        writeln!(f, "  {:>7}  invented", invented.len())?;
-        writeln!(f, "  {:>7}  corrupt", corrupt.len())?;
-        write!(f, "  {duplicates:>7}  duplicates")?;
-        self.complaints().iter().try_for_each(|complaint| write!(f, "\n  ✗ {complaint}"))
+        line(f, self.tries.0, "tries that were refused")?;
+        line(f, self.tries.1, "tries without a clear answer")?;
+        for (seen, of) in self.seen.iter().zip(["forwarders' accounts", "the whole ledger"]) {
+            let (seconds, faults) = (seen.seconds, seen.faults.len());
+            line(
+                f,
+                seen.samples,
+                &format!("looks at {of} in {seconds} s, {faults} that do not hold"),
+            )?;
+        }
+        let Sum { accepted, delivered, missing, invented, corrupt, .. } = &self.sum;
+        line(f, accepted, "spans accepted")?;
+        line(f, delivered, "delivered")?;
+        line(f, missing.len(), "missing")?;
+        line(f, invented.len(), "invented")?;
+        line(f, corrupt.len(), "corrupt")?;
+        if let Some((account, answered)) = &self.front {
+            let Account { sent, accepted, missing, invented, corrupt, .. } = account;
+            let never = sent - accepted;
+            line(f, answered, "requests that Envoy answered")?;
+            line(f, accepted, "spans of its filter accepted")?;
+            line(f, missing.len(), "missing")?;
+            line(f, invented.len(), "invented")?;
+            line(f, corrupt.len(), "corrupt")?;
+            let unheard = account.arrived_unheard;
+            line(
+                f,
+                never,
+                &format!("sent and never accepted, {unheard} of them delivered all the same"),
+            )?;
+            line(f, answered.saturating_sub(*sent), "answered and never sent: gone with an Envoy")?;
+        }
+        self.twice(f)?;
+        self.complaints().iter().try_for_each(|complaint| writeln!(f, "  ✗ {complaint}"))
     }
 }

@@ -3,7 +3,7 @@
 use crate::stack::http;
 use crate::stack::metrics::Metrics;
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
 const EVERY: Duration = Duration::from_secs(1);
@@ -13,7 +13,9 @@ const PATIENCE: Duration = Duration::from_millis(500);
 /// What was seen.
 #[derive(Clone, Debug, Default)]
 pub struct Seen {
-    /// Answers of forwarders with an account in them.
+    /// Seconds that it went on.
+    pub seconds: u64,
+    /// Looks that showed something.
     pub samples: u64,
     /// What did not hold, a line each.
     pub faults: Vec<String>,
@@ -21,7 +23,7 @@ pub struct Seen {
 
 /// Looks until told to end.
 pub async fn watch(forwarders: Vec<SocketAddr>, over: CancellationToken) -> Seen {
-    let mut seen = Seen::default();
+    let (mut seen, start) = (Seen::default(), Instant::now());
     while !over.is_cancelled() {
         for forwarder in &forwarders {
             let url = format!("http://{forwarder}/metrics");
@@ -32,6 +34,7 @@ pub async fn watch(forwarders: Vec<SocketAddr>, over: CancellationToken) -> Seen
         }
         tokio::select! { () = tokio::time::sleep(EVERY) => (), () = over.cancelled() => () }
     }
+    seen.seconds = start.elapsed().as_secs();
     seen
 }
 

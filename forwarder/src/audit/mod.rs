@@ -13,10 +13,11 @@ mod table;
 #[cfg(test)]
 mod tests;
 
-pub use peers::{Peer, report_of};
+pub use peers::{Peer, report_of, written};
 pub use report::{Claims, Report, Row, SourceRow};
 
 use crate::dlq::{self, Letter};
+use crate::ledger::Written;
 use crate::log::{Log, LogError};
 use partition::Reading;
 use sources::Sources;
@@ -33,8 +34,13 @@ pub struct Audit {
 }
 
 impl Audit {
-    /// Reads what waits; with `with_sources` all that is there, for the table of filters. Disturbs no reader.
-    pub async fn report(&self, with_sources: bool) -> Result<Report, LogError> {
+    /// Reads what waits; with `with_sources` all that is there, for the table of filters. Disturbs no reader. `written` is
+    /// what bridges knew before this was called.
+    pub async fn report(
+        &self,
+        with_sources: bool,
+        written: &[Written],
+    ) -> Result<Report, LogError> {
         let mut sources = with_sources.then(Sources::default);
         let of_bridge = self.letters(&mut sources).await?;
         let mut standing = self.log.standing(&self.group).await?;
@@ -48,6 +54,10 @@ impl Audit {
                 let state = reading.take(record);
                 sources.iter_mut().for_each(|sources| sources.take(record, state));
             }
+        }
+        let ours = written.iter().filter(|written| written.topic == self.log.topic());
+        for claim in ours.flat_map(|written| &written.claims) {
+            readings.iter_mut().for_each(|reading| reading.told(claim));
         }
         let rows = readings.iter().map(Reading::row).collect();
         let sources = sources.map(Sources::rows).unwrap_or_default();

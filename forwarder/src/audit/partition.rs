@@ -2,7 +2,7 @@
 
 use super::report::Row;
 use crate::forward::spans_in;
-use crate::ledger::{Account, Kept, Stamp};
+use crate::ledger::{Account, Claim, Kept, Stamp};
 use crate::log::{Standing, StoredRecord, Stretch};
 
 /// Where a record stands to the group.
@@ -23,6 +23,7 @@ pub struct Reading {
     end: i64,
     kept: Kept,
     waiting: u64,
+    lost_at_end: u64,
 }
 
 impl Reading {
@@ -38,7 +39,15 @@ impl Reading {
         if start > from {
             kept.account.overrun(start.abs_diff(from));
         }
-        Self { partition, from: from.max(start), start, end: end.max(from), kept, waiting: 0 }
+        Self {
+            partition,
+            from: from.max(start),
+            start,
+            end: end.max(from),
+            kept,
+            waiting: 0,
+            lost_at_end: 0,
+        }
     }
 
     /// What is to be read: what the account does not know, or all that is there.
@@ -68,8 +77,19 @@ impl Reading {
         }
     }
 
+    /// Takes in what a bridge knew to be here before all was read; what is not is lost, though nothing stands behind it.
+    pub fn told(&mut self, claim: &Claim) {
+        let mut writer = [0; 16];
+        if claim.partition == self.partition
+            && hex::decode_to_slice(&claim.writer, &mut writer).is_ok()
+        {
+            self.lost_at_end += self.kept.account.told(writer, claim.records, claim.spans);
+        }
+    }
+
     /// The partition's line.
     pub fn row(&self) -> Row {
-        Row::of(&self.kept.account.totals, self.waiting)
+        let row = Row::of(&self.kept.account.totals, self.waiting);
+        Row { lost_at_end: self.lost_at_end, ..row }
     }
 }

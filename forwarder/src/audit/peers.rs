@@ -2,6 +2,8 @@
 
 use super::report::Report;
 use crate::ask::{self, AskError};
+use crate::ledger::Written;
+use serde::de::DeserializeOwned;
 use std::time::Duration;
 
 /// A role answers at once, but for a report: that reads what waits.
@@ -40,6 +42,17 @@ impl Peer {
     }
 }
 
+/// What the bridge at this admin address knows to be in the log; nothing if it is no bridge. To be asked before the log.
+pub async fn written(address: &str) -> Result<Option<Written>, AskError> {
+    const PATH: &str = "/written";
+    let (status, text) = ask::get(address, PATH, SOON).await?;
+    match status {
+        200 => json(address, PATH, &text).map(Some),
+        404 => Ok(None),
+        _ => Err(refused(address, PATH, status, &text)),
+    }
+}
+
 /// The report of a role that has the log open itself.
 pub async fn report_of(address: &str, with_sources: bool) -> Result<Report, AskError> {
     let path = if with_sources { "/ledger?sources=true" } else { "/ledger" };
@@ -47,7 +60,11 @@ pub async fn report_of(address: &str, with_sources: bool) -> Result<Report, AskE
     if status != 200 {
         return Err(refused(address, path, status, &text));
     }
-    serde_json::from_str(&text).map_err(|error| AskError {
+    json(address, path, &text)
+}
+
+fn json<T: DeserializeOwned>(address: &str, path: &str, text: &str) -> Result<T, AskError> {
+    serde_json::from_str(text).map_err(|error| AskError {
         address: address.into(),
         path: path.into(),
         detail: error.to_string(),

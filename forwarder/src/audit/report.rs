@@ -25,6 +25,9 @@ pub struct Row {
     pub lost: u64,
     /// Of the lost ones: in records that retention took, and no writer's totals have told of.
     pub overrun: u64,
+    /// Of the lost ones: known to their bridge to be in the log, and not there, with nothing behind them.
+    #[serde(default)]
+    pub lost_at_end: u64,
     /// In no other number: a fault of ours, whichever sign it has.
     pub unaccounted: i64,
 }
@@ -110,6 +113,7 @@ impl Row {
             suppressed: self.suppressed + other.suppressed,
             lost: self.lost + other.lost,
             overrun: self.overrun + other.overrun,
+            lost_at_end: self.lost_at_end + other.lost_at_end,
             unaccounted: self.unaccounted + other.unaccounted,
         }
     }
@@ -156,14 +160,20 @@ impl Report {
     }
 
     fn judge(&mut self, claims: &Claims) {
-        let Row { lost, overrun, unaccounted, delivered, .. } = self.all;
+        let Row { lost, overrun, lost_at_end, unaccounted, delivered, .. } = self.all;
         let mut faults = Vec::new();
         if lost > claims.known_lost {
             let estimated = match overrun {
                 0 => String::new(),
                 some => format!(" ({some} of them estimated: retention took them unread)"),
             };
-            faults.push(format!("{} lost{estimated}", are(lost)));
+            let at_end = match lost_at_end {
+                0 => String::new(),
+                some => {
+                    format!(" ({some} of them at the end: their bridge knows them to be written)")
+                }
+            };
+            faults.push(format!("{} lost{estimated}{at_end}", are(lost)));
         }
         match unaccounted {
             0 => {}

@@ -1,7 +1,7 @@
 //! The sum, with a log that does as it is told: it holds while all is there, and says by number what is not.
 
 use super::*;
-use crate::ledger::{Account, Ahead, Fate, Kept, STAMP_HEADER, Stamp};
+use crate::ledger::{Account, Ahead, Claim, Fate, Kept, STAMP_HEADER, Stamp, Written};
 use crate::log::double::Double;
 use crate::log::{Commit, Placed, Record};
 use bytes::Bytes;
@@ -67,7 +67,7 @@ impl Rig {
     }
 
     async fn report(&self) -> Report {
-        self.audit.report(false).await.unwrap()
+        self.audit.report(false, &[]).await.unwrap()
     }
 }
 
@@ -97,6 +97,36 @@ async fn a_record_taken_out_of_the_log_is_lost_by_number() {
     assert_eq!((report.all.accepted, report.all.lost, report.all.unaccounted), (12, 2, 0));
     assert!(!report.holds);
     assert_eq!(report.faults, ["2 spans are lost"]);
+}
+
+/// A bridge's word for so many records of the writer, two spans each.
+fn said(topic: &str, records: u64) -> Written {
+    let writer = hex::encode([7; 16]);
+    let claim = Claim { writer, partition: 0, records, spans: records * 2 };
+    Written { topic: topic.into(), claims: vec![claim] }
+}
+
+#[tokio::test]
+async fn what_is_gone_from_the_end_of_the_log_is_lost_by_its_bridges_word() {
+    let rig = Rig::with(written(1..=4)).await;
+    rig.settled(2, Ahead::default()).await;
+    assert!(rig.report().await.holds, "nothing in the log tells of it");
+    let report = rig.audit.report(false, &[said("traces", 7)]).await.unwrap();
+    let Row { accepted, in_log, lost, lost_at_end, unaccounted, .. } = report.all;
+    assert_eq!((accepted, in_log, lost, lost_at_end, unaccounted), (14, 4, 6, 6, 0));
+    assert_eq!(
+        report.faults,
+        ["6 spans are lost (6 of them at the end: their bridge knows them to be written)"]
+    );
+}
+
+#[tokio::test]
+async fn a_bridge_that_knows_no_more_than_is_here_or_writes_elsewhere_tells_of_no_loss() {
+    let rig = Rig::with(written(1..=4)).await;
+    for said in [said("traces", 4), said("traces", 1), said("other", 9)] {
+        let report = rig.audit.report(false, &[said]).await.unwrap();
+        assert!(report.holds, "{report}");
+    }
 }
 
 #[tokio::test]
@@ -166,7 +196,7 @@ async fn each_filter_has_a_line_with_its_repeats_and_its_gaps() {
     records.push(placed(&Stamp::default(), 1));
     let rig = Rig::with(records).await;
     rig.settled(0, Ahead { runs: vec![0..4, 4..5], odd: Vec::new() }).await;
-    let report = rig.audit.report(true).await.unwrap();
+    let report = rig.audit.report(true, &[]).await.unwrap();
     let vm = report.sources.iter().find(|source| source.source == "vm").unwrap();
     assert_eq!((vm.row.accepted, vm.row.delivered, vm.row.suppressed), (8, 6, 2));
     assert_eq!((vm.dropped, vm.missing_batches, vm.missing_records), (3, 2, 0));

@@ -2,6 +2,7 @@
 
 use super::refusal::Refusal;
 use super::spool::SpoolMetrics;
+use crate::ledger::Acknowledged;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -35,6 +36,8 @@ pub struct Metrics {
     pub queue_bytes: Gauge,
     pub acknowledge_seconds: Histogram,
     pub spool: SpoolMetrics,
+    /// Too many numbers for `/metrics`: shown at `/written`.
+    pub acknowledged: Acknowledged,
 }
 
 impl Metrics {
@@ -42,6 +45,7 @@ impl Metrics {
     pub fn register(registry: &mut Registry) -> Self {
         let own = Self {
             spool: SpoolMetrics::default(),
+            acknowledged: Acknowledged::default(),
             sent_records: Counter::default(),
             written_spans: Counter::default(),
             accepted_spans: Counter::default(),
@@ -67,69 +71,79 @@ impl Metrics {
             own.sent_records.clone(),
         );
         let registry = registry.sub_registry_with_prefix("spanferry");
+        own.register_requests(registry);
+        own.register_log(registry);
+        own.spool.register(registry);
+        own
+    }
+
+    /// What comes in, and its answer.
+    fn register_requests(&self, registry: &mut Registry) {
         registry.register(
             "accepted_spans",
             "Spans answered with 200: they are safe, in the log or in the spool",
-            own.accepted_spans.clone(),
-        );
-        registry.register(
-            "written_spans",
-            "Spans acknowledged by the log, directly or out of the spool",
-            own.written_spans.clone(),
+            self.accepted_spans.clone(),
         );
         registry.register(
             "accepted_requests",
             "Requests answered with 200",
-            own.accepted_requests.clone(),
+            self.accepted_requests.clone(),
         );
         registry.register(
             "refused_spans",
             "Spans without a usable trace id, told to their senders by partial success",
-            own.rejected_spans.clone(),
+            self.rejected_spans.clone(),
         );
         registry.register(
             "refused_requests",
             "Requests not answered with 200, by reason",
-            own.refused_requests.clone(),
+            self.refused_requests.clone(),
         );
         registry.register(
             "repeated_requests",
             "Requests that had come before and were not written again",
-            own.repeated_requests.clone(),
+            self.repeated_requests.clone(),
         );
         registry.register(
             "filter_dropped_spans",
             "Spans that filters say they dropped",
-            own.filter_dropped_spans.clone(),
-        );
-        registry.register(
-            "bridge_dead_lettered_spans",
-            "Spans larger than a record may be, kept as dead letters",
-            own.dead_lettered_spans.clone(),
+            self.filter_dropped_spans.clone(),
         );
         registry.register(
             "bytes_in_flight",
             "Bytes of requests that are read or not acknowledged yet",
-            own.bytes_in_flight.clone(),
+            self.bytes_in_flight.clone(),
         );
-        registry.register("connections", "Open connections", own.connections.clone());
+        registry.register("connections", "Open connections", self.connections.clone());
+    }
+
+    /// What is handed to the log.
+    fn register_log(&self, registry: &mut Registry) {
+        registry.register(
+            "written_spans",
+            "Spans acknowledged by the log, directly or out of the spool",
+            self.written_spans.clone(),
+        );
+        registry.register(
+            "bridge_dead_lettered_spans",
+            "Spans larger than a record may be, kept as dead letters",
+            self.dead_lettered_spans.clone(),
+        );
         registry.register(
             "queue_size_records",
             "Records handed to the log and not acknowledged yet",
-            own.queue_records.clone(),
+            self.queue_records.clone(),
         );
         registry.register(
             "queue_size_bytes",
             "Bytes handed to the log and not acknowledged yet",
-            own.queue_bytes.clone(),
+            self.queue_bytes.clone(),
         );
         registry.register(
             "acknowledge_seconds",
             "From a batch's append to its acknowledgement, by the log or the spool",
-            own.acknowledge_seconds.clone(),
+            self.acknowledge_seconds.clone(),
         );
-        own.spool.register(registry);
-        own
     }
 
     /// Spans answered with 200 by this process, those that went to the dead letters included.

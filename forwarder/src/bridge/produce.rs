@@ -2,12 +2,12 @@
 
 use super::metrics::Metrics;
 use super::repeats::Sender;
-use crate::ledger::{STAMP_HEADER, Stamp};
+use crate::ledger::{STAMP_HEADER, Stamp, WriterTotals};
 use crate::log::{Acknowledgement, AppendError, Log, LogError, Placed, Record, partition_of};
 use crate::otlp::split::TracePart;
 use bytes::Bytes;
 use prost::Message;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Bytes of a record beside its value: key, header and what the log itself adds.
@@ -25,13 +25,7 @@ pub struct Writer {
 #[derive(Clone)]
 struct State {
     id: [u8; 16],
-    totals: HashMap<u32, Totals>,
-}
-
-#[derive(Clone, Copy, Default)]
-struct Totals {
-    records: u64,
-    spans: u64,
+    totals: HashMap<u32, WriterTotals>,
 }
 
 /// Records handed to the log.
@@ -44,6 +38,8 @@ pub struct Appended {
     /// Spans that are too large for a record, handed to the dead letters.
     pub dead_letters: Vec<Acknowledgement>,
     writer: [u8; 16],
+    /// The writer's totals with these records, in each partition that they went to.
+    totals: Vec<(u32, WriterTotals)>,
 }
 
 impl Writer {
@@ -106,7 +102,8 @@ impl Writer {
         let number = |(i, part)| {
             next.place(&part, Stamp { part: i as u32 + 1, ..stamp.clone() }, partitions)
         };
-        let placed = good.into_iter().enumerate().map(number).collect();
+        let placed: Vec<Placed> = good.into_iter().enumerate().map(number).collect();
+        let totals = next.totals_of(&placed);
         let appended = self.log.append(placed);
         if let Err(AppendError::Failed { .. }) = &appended {
             *state = State::new();
@@ -114,7 +111,7 @@ impl Writer {
         let acknowledged = appended?;
         let writer = next.id;
         *state = next;
-        Ok(Appended { acknowledged, records, spans, dead_letters, writer })
+        Ok(Appended { acknowledged, records, spans, dead_letters, writer, totals })
     }
 
     /// A batch was not acknowledged for good: its writer ends, and a new one begins.
@@ -157,6 +154,7 @@ impl Appended {
             Ok(()) => {
                 writer.metrics.sent_records.inc_by(self.records);
                 writer.metrics.written_spans.inc_by(self.spans);
+                writer.metrics.acknowledged.note(self.writer, &self.totals);
             }
             Err(_) => writer.failed(self.writer),
         }
@@ -173,6 +171,13 @@ impl Appended {
 impl State {
     fn new() -> Self {
         Self { id: rand::random(), totals: HashMap::new() }
+    }
+
+    /// The totals in each partition of these records, which were placed last.
+    fn totals_of(&self, placed: &[Placed]) -> Vec<(u32, WriterTotals)> {
+        let partitions: BTreeSet<u32> = placed.iter().map(|placed| placed.partition).collect();
+        let totals = |partition| Some((partition, *self.totals.get(&partition)?));
+        partitions.into_iter().filter_map(totals).collect()
     }
 
     fn place(&mut self, part: &TracePart, stamp: Stamp, partitions: u32) -> Placed {

@@ -105,117 +105,136 @@ impl Metrics {
         registry.register("traces_processed", "Records delivered", own.delivered_records.clone());
         let registry = registry.sub_registry_with_prefix("spanferry");
         own.ledger.register(registry);
-        registry.register("sent_spans", "Spans that the destination took", own.sent_spans.clone());
+        own.register_sending(registry);
+        own.register_reading(registry);
+        own.register_account(registry);
+        own
+    }
+
+    /// What goes out.
+    fn register_sending(&self, registry: &mut Registry) {
+        registry.register("sent_spans", "Spans that the destination took", self.sent_spans.clone());
         registry.register(
             "sent_requests",
             "Requests that the destination took",
-            own.sent_requests.clone(),
+            self.sent_requests.clone(),
         );
         registry.register(
             "send_failed_requests",
             "Requests that failed and are tried again",
-            own.send_failed_requests.clone(),
+            self.send_failed_requests.clone(),
         );
         registry.register(
             "rejected_spans",
             "Spans that the destination left out of a request that it took",
-            own.rejected_spans.clone(),
-        );
-        registry.register(
-            "dead_lettered_spans",
-            "Spans in dead letters",
-            own.dead_lettered_spans.clone(),
-        );
-        registry.register(
-            "dead_lettered_records",
-            "Dead letters",
-            own.dead_lettered_records.clone(),
-        );
-        registry.register("read_records", "Records read, by format", own.read_records.clone());
-        registry.register(
-            "group_lag_records",
-            "Records behind the end of the log",
-            own.lag.clone(),
+            self.rejected_spans.clone(),
         );
         registry.register(
             "in_flight_requests",
             "Requests to the destination now",
-            own.in_flight_requests.clone(),
+            self.in_flight_requests.clone(),
         );
         registry.register(
             "in_flight_spans",
             "Spans in requests to the destination now",
-            own.in_flight_spans.clone(),
+            self.in_flight_spans.clone(),
         );
         registry.register(
             "send_rate_limit_spans",
             "Spans a second that the destination is given at most, since it pushed back; 0: no limit",
-            own.send_rate_limit.clone(),
-        );
-        registry.register("held_bytes", "Bytes read and not delivered yet", own.held_bytes.clone());
-        registry.register(
-            "window_records",
-            "Records read and not committed yet",
-            own.window_records.clone(),
-        );
-        registry.register("commits", "Commits of offsets", own.commits.clone());
-        registry.register(
-            "commit_failed",
-            "Commits that failed and are tried again",
-            own.commit_failed.clone(),
-        );
-        registry.register("rebalances", "Partitions given or taken", own.rebalances.clone());
-        registry.register(
-            "suppressed_records",
-            "Records not delivered again: repeats of a filter's batch, or delivered before the last start",
-            own.suppressed_records.clone(),
-        );
-        registry.register(
-            "lost_records",
-            "Records that a writer's totals say are missing from the log",
-            own.lost_records.clone(),
-        );
-        registry.register(
-            "lost_spans",
-            "Spans in records that are missing from the log",
-            own.lost_spans.clone(),
-        );
-        registry.register(
-            "suppressed_spans",
-            "Spans of repeats: accepted twice and delivered once",
-            own.suppressed_spans.clone(),
-        );
-        registry.register(
-            "overrun_records",
-            "Offsets that the log dropped before they were forwarded",
-            own.overrun_records.clone(),
-        );
-        registry.register(
-            "dead_letters_waiting",
-            "Records whose dead letter cannot be written: their partitions wait",
-            own.dead_letters_waiting.clone(),
-        );
-        registry.register(
-            "retention_headroom_seconds",
-            "Until the log may drop the oldest record that waits; all of the retention if none waits",
-            own.headroom_seconds.clone(),
+            self.send_rate_limit.clone(),
         );
         registry.register(
             "destination_up",
             "1 while the destination answers",
-            own.destination_up.clone(),
-        );
-        registry.register(
-            "oldest_unforwarded_age_seconds",
-            "Age of the oldest record read and not forwarded; 0 if none",
-            own.oldest_age_seconds.clone(),
+            self.destination_up.clone(),
         );
         registry.register(
             "seconds_since_last_delivery",
             "Seconds since a delivery, or since the start",
-            own.since_delivery_seconds.clone(),
+            self.since_delivery_seconds.clone(),
         );
-        own
+    }
+
+    /// What is read and waits.
+    fn register_reading(&self, registry: &mut Registry) {
+        registry.register("read_records", "Records read, by format", self.read_records.clone());
+        registry.register(
+            "group_lag_records",
+            "Records behind the end of the log",
+            self.lag.clone(),
+        );
+        registry.register(
+            "held_bytes",
+            "Bytes read and not delivered yet",
+            self.held_bytes.clone(),
+        );
+        registry.register(
+            "window_records",
+            "Records read and not committed yet",
+            self.window_records.clone(),
+        );
+        registry.register(
+            "oldest_unforwarded_age_seconds",
+            "Age of the oldest record read and not forwarded; 0 if none",
+            self.oldest_age_seconds.clone(),
+        );
+        registry.register(
+            "retention_headroom_seconds",
+            "Until the log may drop the oldest record that waits; all of the retention if none waits",
+            self.headroom_seconds.clone(),
+        );
+        registry.register("commits", "Commits of offsets", self.commits.clone());
+        registry.register(
+            "commit_failed",
+            "Commits that failed and are tried again",
+            self.commit_failed.clone(),
+        );
+        registry.register("rebalances", "Partitions given or taken", self.rebalances.clone());
+    }
+
+    /// What will not be delivered, or not again.
+    fn register_account(&self, registry: &mut Registry) {
+        registry.register(
+            "dead_lettered_spans",
+            "Spans in dead letters",
+            self.dead_lettered_spans.clone(),
+        );
+        registry.register(
+            "dead_lettered_records",
+            "Dead letters",
+            self.dead_lettered_records.clone(),
+        );
+        registry.register(
+            "dead_letters_waiting",
+            "Records whose dead letter cannot be written: their partitions wait",
+            self.dead_letters_waiting.clone(),
+        );
+        registry.register(
+            "suppressed_records",
+            "Records not delivered again: repeats of a filter's batch, or delivered before the last start",
+            self.suppressed_records.clone(),
+        );
+        registry.register(
+            "suppressed_spans",
+            "Spans of repeats: accepted twice and delivered once",
+            self.suppressed_spans.clone(),
+        );
+        registry.register(
+            "lost_records",
+            "Records that a writer's totals say are missing from the log",
+            self.lost_records.clone(),
+        );
+        registry.register(
+            "lost_spans",
+            "Spans in records that are missing from the log",
+            self.lost_spans.clone(),
+        );
+        registry.register(
+            "overrun_records",
+            "Offsets that the log dropped before they were forwarded",
+            self.overrun_records.clone(),
+        );
     }
 
     /// Shows how far a partition is behind, in records.

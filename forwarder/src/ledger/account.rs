@@ -53,6 +53,16 @@ impl Account {
         }
     }
 
+    /// Takes in what a bridge knows to be in the partition, after all of it was read. Gives the spans that are not there.
+    pub fn told(&mut self, writer: [u8; 16], records: u64, spans: u64) -> u64 {
+        let Some(Finding::Missing { records, spans }) = self.view.told(writer, records, spans)
+        else {
+            return 0;
+        };
+        self.missing(records, spans);
+        spans
+    }
+
     /// Takes in what became of a record's spans.
     pub fn settled(&mut self, spans: u64, fate: Fate) {
         let totals = &mut self.totals;
@@ -169,6 +179,17 @@ mod tests {
         settle(&mut account, &stamp(12, 38, 3), Fate::Delivered);
         assert_eq!((account.totals.overrun, account.totals.lost), (0, 30));
         assert_eq!((account.totals.accepted, account.totals.unaccounted()), (38, 0));
+    }
+
+    #[test]
+    fn what_a_bridge_knows_to_be_there_makes_an_estimate_exact() {
+        let mut account = Account::from_the_start();
+        settle(&mut account, &stamp(1, 5, 5), Fate::Delivered);
+        account.overrun(2);
+        assert_eq!(account.totals.gone(), 10);
+        assert_eq!(account.told([1; 16], 3, 9), 4);
+        assert_eq!((account.totals.lost, account.totals.overrun), (4, 0));
+        assert_eq!((account.totals.accepted, account.totals.unaccounted()), (9, 0));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The ledger: the numbers that travel with the records, so that a loss shows at the other end as a number.
 
 mod account;
+mod acknowledged;
 mod ahead;
 mod kept;
 mod stamp;
@@ -8,6 +9,7 @@ mod totals;
 mod view;
 
 pub use account::{Account, Fate};
+pub use acknowledged::{Acknowledged, Claim, WriterTotals, Written};
 pub use ahead::Ahead;
 pub use kept::{Kept, MAX_METADATA_BYTES};
 pub use stamp::{STAMP_HEADER, Stamp};

@@ -66,6 +66,22 @@ impl View {
         Some(if records == 0 { Finding::Next } else { Finding::Missing { records, spans } })
     }
 
+    /// A writer knows that so much of it is here. What of it was not seen when all was read is missing; of a writer that
+    /// is not known, only one who saw all can say that.
+    pub fn told(&mut self, writer: [u8; 16], records: u64, spans: u64) -> Option<Finding> {
+        let known = self.writers.iter().position(|seen| seen.writer == writer);
+        let seen = match known.map(|at| self.writers.remove(at)) {
+            Some(seen) => seen,
+            None if self.is_whole => Seen { writer, records: 0, spans: 0 },
+            None => return None,
+        };
+        let last =
+            Seen { writer, records: records.max(seen.records), spans: spans.max(seen.spans) };
+        self.remember(last);
+        let (records, spans) = (last.records - seen.records, last.spans - seen.spans);
+        (records > 0).then_some(Finding::Missing { records, spans })
+    }
+
     fn remember(&mut self, seen: Seen) {
         self.writers.push(seen);
         if self.writers.len() > MAX_WRITERS {
@@ -141,6 +157,22 @@ mod tests {
         view.see(&stamp(1, 2, 10, 5));
         assert_eq!(view.see(&stamp(1, 1, 5, 5)), Some(Finding::Repeat));
         assert_eq!(view.see(&stamp(1, 3, 15, 5)), Some(Finding::Next));
+    }
+
+    #[test]
+    fn what_a_writer_knows_to_be_here_and_was_not_seen_is_missing_once() {
+        let mut view = View::from_the_start();
+        view.see(&stamp(1, 2, 10, 5));
+        assert_eq!(view.told([1; 16], 2, 10), None);
+        assert_eq!(view.told([1; 16], 1, 5), None, "it knew less when it was asked");
+        assert_eq!(view.told([1; 16], 4, 17), Some(Finding::Missing { records: 2, spans: 7 }));
+        assert_eq!(view.told([1; 16], 4, 17), None);
+        assert_eq!(view.told([2; 16], 1, 3), Some(Finding::Missing { records: 1, spans: 3 }));
+    }
+
+    #[test]
+    fn of_a_writer_that_is_not_known_nothing_is_missing_to_one_who_did_not_see_all() {
+        assert_eq!(View::default().told([1; 16], 4, 17), None);
     }
 
     #[test]

@@ -34,6 +34,9 @@ pub struct Double {
     records: Mutex<Vec<Placed>>,
     reader: Mutex<Option<ScriptedReader>>,
     events: Arc<Events>,
+    /// What its recent records tell, and since when each was asked for them.
+    recent: Arc<Events>,
+    asked_since: Mutex<Vec<i64>>,
     commits: Arc<Mutex<Vec<Commit>>>,
 }
 
@@ -44,6 +47,11 @@ struct Events {
 }
 
 impl Events {
+    fn tell(&self, event: Event) {
+        self.waiting.lock().unwrap().push_back(event);
+        self.more.notify_one();
+    }
+
     async fn take(&self, wanted: impl Fn(&Event) -> bool) -> Event {
         loop {
             let more = self.more.notified();
@@ -83,6 +91,8 @@ impl Double {
             records: Mutex::default(),
             reader: Mutex::new(Some(reader)),
             events,
+            recent: Arc::default(),
+            asked_since: Mutex::default(),
             commits,
         })
     }
@@ -104,8 +114,7 @@ impl Double {
 
     /// Has the reader tell this.
     pub fn tell(&self, event: Event) {
-        self.events.waiting.lock().unwrap().push_back(event);
-        self.events.more.notify_one();
+        self.events.tell(event);
     }
 
     /// Has the reader tell of a partition and of records in it, with offsets from `first`.
@@ -115,13 +124,17 @@ impl Double {
         first: i64,
         values: impl IntoIterator<Item = Bytes>,
     ) {
-        let stored = |(i, value)| StoredRecord {
-            partition,
-            offset: first + i as i64,
-            timestamp_ms: 1,
-            record: Record { value, ..Record::default() },
-        };
-        self.tell(Event::Records(values.into_iter().enumerate().map(stored).collect()));
+        self.tell(Event::Records(records(partition, first, values)));
+    }
+
+    /// Has whoever reads from its end see these records.
+    pub fn tell_recent(&self, records: Vec<StoredRecord>) {
+        self.recent.tell(Event::Records(records));
+    }
+
+    /// Since when it was asked for recent records, each time.
+    pub fn asked_since(&self) -> Vec<i64> {
+        self.asked_since.lock().unwrap().clone()
     }
 
     /// Has the reader be given a partition.
@@ -158,6 +171,34 @@ impl Double {
             .rev()
             .find(|commit| commit.partition == partition)
             .map(|commit| commit.offset)
+    }
+}
+
+/// Records of a partition with offsets from `first`, of long ago.
+pub fn records(
+    partition: u32,
+    first: i64,
+    values: impl IntoIterator<Item = Bytes>,
+) -> Vec<StoredRecord> {
+    let stored = |(i, value)| StoredRecord {
+        partition,
+        offset: first + i as i64,
+        timestamp_ms: 1,
+        record: Record { value, ..Record::default() },
+    };
+    values.into_iter().enumerate().map(stored).collect()
+}
+
+/// What the test has it see.
+struct Told(Arc<Events>);
+
+#[async_trait]
+impl Scan for Told {
+    async fn next(&mut self) -> Result<Option<Vec<StoredRecord>>, LogError> {
+        match self.0.take(|_| true).await {
+            Event::Records(records) => Ok(Some(records)),
+            other => panic!("{other:?} is not recent records"),
+        }
     }
 }
 
@@ -240,6 +281,11 @@ impl Log for Double {
             records.into_iter().filter(move |record| offsets.contains(&record.offset))
         };
         Ok(Box::new(Held(Some(stretches.iter().flat_map(of).collect()))))
+    }
+
+    fn recent(&self, _partitions: &[u32], since_ms: i64) -> Box<dyn Scan> {
+        self.asked_since.lock().unwrap().push(since_ms);
+        Box::new(Told(self.recent.clone()))
     }
 
     async fn store(&self, _group: &str, commits: Vec<Commit>) -> Result<(), LogError> {

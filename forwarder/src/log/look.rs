@@ -1,5 +1,5 @@
-//! Looking at a log from outside its groups: where a group stands, and what a range of offsets holds. Nothing of it
-//! disturbs a reader.
+//! Looking at a log from outside its groups: where a group stands, what a range of offsets holds, and what comes in now.
+//! Nothing of it disturbs a reader.
 
 use super::{LogError, StoredRecord};
 use async_trait::async_trait;

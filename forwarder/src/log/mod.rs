@@ -67,6 +67,11 @@ pub trait Log: Send + Sync + 'static {
     /// The records of these stretches, without a group. Stretches may be empty.
     async fn scan(&self, stretches: Vec<Stretch>) -> Result<Box<dyn Scan>, LogError>;
 
+    /// The records of these partitions that were appended at `since_ms` (ms since 1970, by their timestamps) or later, and
+    /// from then on those that are appended; perhaps some older ones before them. Without a group, from within a runtime.
+    /// It never comes to an end, and its `next` is cancel safe; after an error it is of no more use.
+    fn recent(&self, partitions: &[u32], since_ms: i64) -> Box<dyn Scan>;
+
     /// Stores the offsets of a group that has no reader.
     async fn store(&self, group: &str, commits: Vec<Commit>) -> Result<(), LogError>;
 

@@ -3,7 +3,7 @@
 use super::RoleError;
 use super::open::{
     Both, Forwarding, LogReachable, Logs, OwnLedger, announce, bridge_settings, destination,
-    forward_settings, listen, logs, serve_admin,
+    forward_settings, listen, logs, serve_admin, written_to,
 };
 use crate::admin::Admin;
 use crate::args::AllInOneArgs;
@@ -116,12 +116,20 @@ fn metrics_and_admin(
         dropped_by_filter: counted_in.filter_dropped_spans(),
         ..Peer::default()
     };
-    let ledger = OwnLedger { audit, own: Box::new(own), turn: tokio::sync::Mutex::default() };
+    let written = written_to(audit.log.topic(), &received);
+    let known = written.clone();
+    let ledger = OwnLedger {
+        audit,
+        own: Box::new(own),
+        written: Box::new(move || vec![known()]),
+        turn: tokio::sync::Mutex::default(),
+    };
     let shown = Admin {
         registry: Arc::new(registry),
         ready,
         refresh: Arc::new(refresh),
         ledger: Some(Arc::new(ledger)),
+        written: Some(written),
     };
     serve_admin(listener, shown, stop);
     (received, sent)

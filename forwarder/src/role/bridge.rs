@@ -1,7 +1,9 @@
 //! `spanferry bridge`: OTLP in, records into the log.
 
 use super::RoleError;
-use super::open::{LogReachable, Logs, announce, bridge_settings, listen, logs, serve_admin};
+use super::open::{
+    LogReachable, Logs, announce, bridge_settings, listen, logs, serve_admin, written_to,
+};
 use crate::admin::{Admin, Ready};
 use crate::args::{ArgsError, BridgeArgs, SpoolArgs};
 use crate::bridge::{BridgeError, Listeners, Metrics, Settings, Spool, SpoolSettings, run};
@@ -37,7 +39,13 @@ pub async fn bridge(args: BridgeArgs) -> Result<(), RoleError> {
     let admin_stop = stop.child_token();
     serve_admin(
         admin,
-        Admin { registry: Arc::new(registry), ready, refresh: Arc::new(|| ()), ledger: None },
+        Admin {
+            registry: Arc::new(registry),
+            ready,
+            refresh: Arc::new(|| ()),
+            ledger: None,
+            written: Some(written_to(log.topic(), &metrics)),
+        },
         admin_stop,
     );
     let waiting = spool.as_ref().map(|spool| spool.waiting());

@@ -32,6 +32,7 @@ pub async fn forward(args: ForwardArgs) -> Result<(), RoleError> {
             dead_letters: dead_letters.clone(),
             group: args.send.group.clone(),
         },
+        written: Box::new(Vec::new),
         own: Box::new(move || Peer { in_flight: counted.in_flight_spans(), ..Peer::default() }),
         turn: tokio::sync::Mutex::default(),
     };
@@ -40,6 +41,7 @@ pub async fn forward(args: ForwardArgs) -> Result<(), RoleError> {
         ready: Arc::new(Forwarding(metrics.clone())),
         refresh: Arc::new(move || refreshed.refresh()),
         ledger: Some(Arc::new(ledger)),
+        written: None,
     };
     serve_admin(admin, shown, stop.child_token());
     tracing::info!(log = %location, group = args.send.group, "forwarder started");

@@ -3,7 +3,7 @@
 use super::RoleError;
 use super::open::{Logs, logs};
 use crate::args::{ArgsError, LedgerArgs};
-use crate::audit::{Audit, Claims, Peer, Report, report_of};
+use crate::audit::{Audit, Claims, Peer, Report, report_of, written};
 use crate::log::LogError;
 use std::io::Write;
 
@@ -38,7 +38,12 @@ async fn from_the_log(args: &LedgerArgs) -> Result<Report, RoleError> {
         other => other,
     })?;
     let audit = Audit { log, dead_letters, group: args.group.clone() };
-    Ok(audit.report(args.sources).await?)
+    // Before the log is read: what a bridge knows then must be there.
+    let mut known = Vec::new();
+    for admin in &args.admin {
+        known.extend(written(admin).await?);
+    }
+    Ok(audit.report(args.sources, &known).await?)
 }
 
 fn print(report: &Report, json: bool) -> std::io::Result<()> {

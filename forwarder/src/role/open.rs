@@ -1,11 +1,12 @@
 //! What every role opens alike: sockets, the log with its dead letters, the admin port.
 
 use super::RoleError;
-use crate::admin::{self, Admin, Ledger, Ready};
+use crate::admin::{self, Admin, Ledger, Ready, Said};
 use crate::args::{ArgsError, SendArgs};
 use crate::audit::{Audit, Claims, Peer, Report};
 use crate::bridge;
 use crate::forward::{self, Destination, Export};
+use crate::ledger::Written;
 use crate::log::{Log, LogError, LogLocation, LogSettings, TopicSettings};
 use async_trait::async_trait;
 use std::net::SocketAddr;
@@ -119,6 +120,8 @@ pub struct OwnLedger {
     pub audit: Audit,
     /// What this process knows beyond the log.
     pub own: Box<dyn Fn() -> Peer + Send + Sync>,
+    /// What this process knows to be in the log, before it is read.
+    pub written: Box<dyn Fn() -> Vec<Written> + Send + Sync>,
     /// One at a time: each reads what waits.
     pub turn: tokio::sync::Mutex<()>,
 }
@@ -127,10 +130,16 @@ pub struct OwnLedger {
 impl Ledger for OwnLedger {
     async fn report(&self, with_sources: bool) -> Result<Report, LogError> {
         let _turn = self.turn.lock().await;
-        let mut report = self.audit.report(with_sources).await?;
+        let mut report = self.audit.report(with_sources, &(self.written)()).await?;
         report.hold_against(&Claims { peers: vec![(self.own)()], ..Claims::default() });
         Ok(report)
     }
+}
+
+/// What a bridge that writes to this topic knows to be there.
+pub fn written_to(topic: &str, metrics: &Arc<bridge::Metrics>) -> Arc<Said> {
+    let (topic, metrics) = (topic.to_owned(), metrics.clone());
+    Arc::new(move || metrics.acknowledged.written(&topic))
 }
 
 /// The bridge's settings from its flags.

@@ -138,6 +138,11 @@ impl State {
         self.committed.get(&partition)
     }
 
+    /// One past the last record of a partition.
+    pub fn end(&self, partition: u32) -> i64 {
+        self.partitions[partition as usize].len() as i64
+    }
+
     /// Up to `most` records from an offset on.
     pub fn read(&self, partition: u32, from: i64, most: usize) -> Vec<StoredRecord> {
         let records = self.partitions[partition as usize].iter().enumerate().skip(from as usize);

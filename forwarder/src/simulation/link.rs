@@ -4,6 +4,7 @@
 use super::chance::Chance;
 use super::cluster::{Cluster, PARTITIONS};
 use super::member::Member;
+use super::recent::Recent;
 use crate::log::{
     Acknowledgement, AppendError, Commit, Log, LogError, Placed, QueueSize, Reader, Scan, Standing,
     Stretch, TopicSettings,
@@ -219,6 +220,10 @@ impl Log for Link {
 
     async fn scan(&self, _stretches: Vec<Stretch>) -> Result<Box<dyn Scan>, LogError> {
         Err(self.looks_at_nothing())
+    }
+
+    fn recent(&self, partitions: &[u32], _since_ms: i64) -> Box<dyn Scan> {
+        Box::new(Recent::new(&self.cluster, &self.chance, partitions))
     }
 
     async fn store(&self, _group: &str, _commits: Vec<Commit>) -> Result<(), LogError> {

@@ -14,6 +14,7 @@ mod link;
 mod member;
 mod numbered;
 mod process;
+mod recent;
 mod sender;
 mod spool;
 mod tests;

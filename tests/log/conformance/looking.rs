@@ -1,7 +1,8 @@
 //! What is promised to one who looks at a log from outside its groups.
 
 use super::*;
-use spanferry::log::{Standing, Stretch};
+use spanferry::log::{Scan, Standing, Stretch};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 async fn scanned(log: &Arc<dyn Log>, stretches: Vec<Stretch>) -> Vec<(u32, i64, String)> {
     let mut scan = timeout(DEADLINE, log.scan(stretches)).await.expect("in time").unwrap();
@@ -61,4 +62,65 @@ pub async fn offsets_are_stored_for_a_group_without_readers(fixture: &impl Fixtu
         assert_eq!((seen[0].committed, seen[0].metadata.as_str()), (Some(offset), metadata));
         assert_eq!(seen[1].committed, None);
     }
+}
+
+/// The values that are seen, by partition, until there are so many that begin so. Calls are given up after `patience`.
+async fn seen(
+    scan: &mut dyn Scan,
+    prefix: &str,
+    count: usize,
+    patience: impl Fn() -> Duration,
+) -> BTreeMap<u32, Vec<String>> {
+    let (mut seen, mut wanted) = (BTreeMap::<u32, Vec<String>>::new(), 0);
+    let end = Instant::now() + DEADLINE;
+    while wanted < count {
+        assert!(Instant::now() < end, "only {wanted} of {count} came: {seen:?}");
+        let Ok(next) = timeout(patience(), scan.next()).await else { continue };
+        for record in next.unwrap().expect("it has no end") {
+            wanted += usize::from(value(&record).starts_with(prefix));
+            seen.entry(record.partition).or_default().push(value(&record));
+        }
+    }
+    seen
+}
+
+/// From the moment that is named, each once and in order, of the partitions asked for; without all that is older.
+pub async fn recent_records_are_read_from_a_moment_on(fixture: &impl Fixture) {
+    let log = fixture.fresh(settings(3)).await;
+    log.partitions().await.unwrap();
+    store(&log, (0..2).flat_map(|p| numbered(p, "old", 100)).collect()).await;
+    sleep(Duration::from_millis(50)).await;
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() as i64;
+    store(&log, (0..3).flat_map(|p| numbered(p, "a", 5)).collect()).await;
+    let mut scan = log.recent(&[0, 1], since);
+    let before = seen(&mut *scan, "a", 10, || DEADLINE).await;
+    assert_eq!(before.keys().copied().collect::<Vec<_>>(), [0, 1]);
+    for values in before.values() {
+        assert!(values.ends_with(&names("a", 5)) && values.len() < 100, "{values:?}");
+    }
+    for round in ["b", "c"] {
+        store(&log, (0..3).flat_map(|p| numbered(p, round, 5)).collect()).await;
+        let after = seen(&mut *scan, round, 10, || DEADLINE).await;
+        assert_eq!(after, BTreeMap::from([(0, names(round, 5)), (1, names(round, 5))]));
+    }
+}
+
+/// `next` is cancel safe here too.
+pub async fn a_dropped_next_of_recent_records_loses_nothing(fixture: &impl Fixture) {
+    const COUNT: usize = 300;
+    let log = fixture.fresh(settings(1)).await;
+    log.partitions().await.unwrap();
+    let mut scan = log.recent(&[0], 0);
+    let appender = tokio::spawn({
+        let log = log.clone();
+        async move {
+            for i in 0..COUNT {
+                store(&log, vec![text(0, format!("r{i}"))]).await;
+            }
+        }
+    });
+    let impatient = || Duration::from_micros(rand::rng().random_range(0..2_000));
+    let seen = seen(&mut *scan, "r", COUNT, impatient).await;
+    appender.await.unwrap();
+    assert_eq!(seen[&0], names("r", COUNT));
 }

@@ -68,6 +68,8 @@ macro_rules! conformance {
             a_scan_gives_its_stretches_and_nothing_else
             a_group_is_looked_at_without_disturbing_it
             offsets_are_stored_for_a_group_without_readers
+            recent_records_are_read_from_a_moment_on
+            a_dropped_next_of_recent_records_loses_nothing
         );
     };
     (@each $fixture:expr; $($promise:ident)*) => {

@@ -2,13 +2,14 @@
 //!
 //! Files, bottom up: `block` (bytes of records) → `unsynced` (what a failed sync leaves) → `store` (tables) → `topic` (what is
 //! known of it in memory) → `retention` (what may go) → `queue` (what waits) → `writer` (the one thread that writes) → `set_aside` (what cannot be read) →
-//! `reader`, `look` (without a group), `waiting` (what a group has still to read), `directory` (open and lock).
+//! `reader`, `look` and `recent` (without a group), `waiting` (what a group has still to read), `directory` (open and lock).
 
 mod block;
 mod directory;
 mod look;
 mod queue;
 mod reader;
+mod recent;
 mod retention;
 mod set_aside;
 mod store;
@@ -149,6 +150,10 @@ impl Log for EmbeddedLog {
 
     async fn scan(&self, stretches: Vec<Stretch>) -> Result<Box<dyn Scan>, LogError> {
         Ok(Box::new(look::Blocks::new(&self.directory, &self.topic, stretches)))
+    }
+
+    fn recent(&self, partitions: &[u32], since_ms: i64) -> Box<dyn Scan> {
+        Box::new(recent::Recent::new(&self.directory, &self.topic, partitions, since_ms))
     }
 
     async fn store(&self, group: &str, commits: Vec<Commit>) -> Result<(), LogError> {

@@ -21,12 +21,12 @@ const ASK: Duration = Duration::from_secs(5);
 const ASK_AGAIN: Duration = Duration::from_secs(10);
 /// How long a scan waits for a record that is there.
 const PATIENCE: Duration = Duration::from_secs(30);
-const POLL: Duration = Duration::from_millis(100);
+pub(super) const POLL: Duration = Duration::from_millis(100);
 /// What a scan's reader is behind, at most, in batches of `BATCH_RECORDS`.
-const BATCHES_AHEAD: usize = 4;
-const BATCH_RECORDS: usize = 500;
+pub(super) const BATCHES_AHEAD: usize = 4;
+pub(super) const BATCH_RECORDS: usize = 500;
 /// A consumer must have a group's name even when it joins none.
-const NO_GROUP: &str = "spanferry-look";
+pub(super) const NO_GROUP: &str = "spanferry-look";
 
 pub(super) async fn standing(
     cluster: &Arc<Cluster>,
@@ -97,9 +97,10 @@ pub(super) async fn scan(
     Ok(Box::new(Batches(receiver)))
 }
 
-type Batch = Result<Vec<StoredRecord>, LogError>;
+pub(super) type Batch = Result<Vec<StoredRecord>, LogError>;
 
-struct Batches(mpsc::Receiver<Batch>);
+/// What a thread reads.
+pub(super) struct Batches(pub mpsc::Receiver<Batch>);
 
 #[async_trait]
 impl Scan for Batches {

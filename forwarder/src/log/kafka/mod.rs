@@ -2,8 +2,8 @@
 //!
 //! `cluster` holds what is told to librdkafka and `reach` what it tells about brokers that are away; `topic` learns and
 //! makes the topic; `producer` appends through one `writer` at a time; `reader` is a group's member, whose thread
-//! (`membership`, `rebalance`) fills `fetched` and keeps `positions`. `look` asks and reads without a group. `native` holds the
-//! few unsafe lines.
+//! (`membership`, `rebalance`) fills `fetched` and keeps `positions`. `look` asks and reads without a group, `recent` from the
+//! log's end. `native` holds the few unsafe lines.
 
 mod acknowledge;
 mod cluster;
@@ -17,6 +17,7 @@ mod queue;
 mod reach;
 mod reader;
 mod rebalance;
+mod recent;
 mod topic;
 mod writer;
 
@@ -93,6 +94,11 @@ impl Log for KafkaLog {
 
     async fn scan(&self, stretches: Vec<Stretch>) -> Result<Box<dyn Scan>, LogError> {
         look::scan(&self.cluster, &self.topic, stretches, self.settings.fetch_ahead_bytes).await
+    }
+
+    fn recent(&self, partitions: &[u32], since_ms: i64) -> Box<dyn Scan> {
+        let ahead = self.settings.fetch_ahead_bytes;
+        recent::recent(&self.cluster, &self.topic, partitions, since_ms, ahead)
     }
 
     async fn store(&self, group: &str, commits: Vec<Commit>) -> Result<(), LogError> {

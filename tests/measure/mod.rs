@@ -1,0 +1,6 @@
+//! What the benchmarks share: figures of several rounds, and the machine on which they were taken.
+
+pub mod machine;
+pub mod spread;
+
+pub use spread::Spread;

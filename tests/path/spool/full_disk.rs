@@ -1,0 +1,60 @@
+//! A disk that is really full: the spool is on a small file system of its own, with a stone in it that is taken out later.
+
+use super::scene::{Scene, TRACES};
+use crate::harness::Ground;
+use anyhow::{Context, Result, ensure};
+use http::StatusCode;
+use spanferry_tests::stack::tmpfs::Tmpfs;
+use spanferry_tests::stack::wait::eventually;
+use std::fs;
+use std::time::Duration;
+
+const DISK_BYTES: u64 = 5 << 20;
+const STONE_BYTES: usize = 3 << 20;
+/// It takes batches again as soon as it finds room.
+const AGAIN: Duration = Duration::from_secs(20);
+
+pub async fn a_disk_that_is_really_full_costs_no_span(ground: &Ground) -> Result<()> {
+    let spool = ground.directory("spool-disk")?.join("spool");
+    let disk = Tmpfs::mount(&spool, DISK_BYTES)?;
+    let stone = spool.join("stone");
+    fs::write(&stone, vec![7; STONE_BYTES])?;
+    let mut scene = Scene::start(ground, "spool-disk", &[]).await?;
+    let mut number = 0;
+    let refused = loop {
+        let answer = scene.send(number).await?;
+        if answer.status() != StatusCode::OK {
+            break answer;
+        }
+        number += 1;
+        ensure!(number < 100_000, "the disk is never full");
+    };
+    ensure!(refused.status() == StatusCode::SERVICE_UNAVAILABLE, "{refused:?}");
+    ensure!(refused.headers().get("retry-after").is_some(), "{refused:?}");
+    let said = String::from_utf8_lossy(refused.body()).into_owned();
+    ensure!(said.contains("No space left on device"), "the system's own words: {said}");
+    let metrics = scene.bridge.metrics().await?;
+    let refused = "spanferry_refused_requests_total";
+    ensure!(metrics.sum_where(refused, "reason=\"spool_failed\"") > 0.0, "{metrics:?}");
+
+    fs::remove_file(&stone)?;
+    let taken = async || Ok((scene.send(number).await?.status() == StatusCode::OK).then_some(()));
+    eventually("the bridge to take batches again", AGAIN, taken).await?;
+    for more in 1..=20 {
+        let status = scene.send(number + more).await?.status();
+        ensure!(status == StatusCode::OK, "batch {more} after there is room: {status}");
+    }
+    println!("{number} batches until the disk was full, 21 after there was room");
+
+    // What was answered with 200 on the full disk is there after a kill, too.
+    scene.bridge.kill();
+    scene.bridge.restart().await.context("a start on a disk that was full")?;
+    let waiting = scene.waiting_spans().await?;
+    ensure!(waiting == (number + 21) * TRACES, "{waiting} spans wait, of {} batches", number + 21);
+    scene.kafka.restart().await?;
+    scene.everything_arrives().await?;
+    scene.the_topic_has_each_trace_in_order().await?;
+    drop(scene);
+    drop(disk);
+    Ok(())
+}
