@@ -9,6 +9,7 @@ use crate::stack::jaeger::Jaeger;
 use crate::stack::spanferry::Spanferry;
 use anyhow::{Context, Result, bail, ensure};
 use futures_util::{StreamExt, TryStreamExt, stream};
+use rustix::process::Signal;
 use serde::Deserialize;
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -47,8 +48,12 @@ pub async fn settle(stage: &Stage, accepted: &[u64], tally: &mut Tally) -> Resul
             (moved, last) = (Instant::now(), now);
         }
         if moved.elapsed() > STUCK || start.elapsed() > LIMIT {
+            // What its threads wait for goes to its log.
+            stage.kafka.signal(Signal::QUIT)?;
+            tokio::time::sleep(LOOK).await;
             let waited = start.elapsed().as_secs();
-            bail!("{missing} spans missing after {waited} s, lag {lag:?}");
+            let lag = lag.map_or_else(|error| format!("{error:#}"), |lag| lag.to_string());
+            bail!("{missing} spans missing after {waited} s, lag {lag}");
         }
         tokio::time::sleep(LOOK).await;
     }
