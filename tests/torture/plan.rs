@@ -28,6 +28,9 @@ pub struct Plan {
     /// Whether an Envoy with the filter stands in front; without a word, if both are at hand.
     #[arg(long, action = ArgAction::Set, default_value_t = parts::envoy().is_ok() && parts::filter().is_ok())]
     pub envoy: bool,
+    /// A forwarder's requests, at most; without a word 64KiB to Jaeger, and what the product has by default to the sink.
+    #[arg(long, value_name = "SIZE")]
+    pub request_bytes: Option<String>,
     /// How long a bridge or a forwarder is up between two blows, ms, on average (but for a long spell now and then).
     #[arg(long, default_value_t = 450)]
     pub role_up_ms: u64,
@@ -57,6 +60,12 @@ impl Plan {
         let [cycles, minutes, seed] = [cycles, minutes, seed].map(|number| number.to_string());
         let arguments = ["torture", "--cycles", &cycles, "--minutes", &minutes, "--seed", &seed];
         Plan::parse_from(arguments)
+    }
+
+    /// Jaeger on disk syncs each span: a request must be done with before the next kill.
+    pub fn request_bytes(&self) -> Option<String> {
+        let to_jaeger = (self.destination == End::Jaeger).then(|| "64KiB".to_owned());
+        self.request_bytes.clone().or(to_jaeger)
     }
 
     /// How long the storm lasts at most.

@@ -29,8 +29,6 @@ const FORWARD: [&str; 10] = [
 ];
 /// The forwarders'.
 pub const GROUP: &str = "torture";
-/// Jaeger on disk syncs each span: a request must be done with before the next kill.
-const TO_JAEGER: [&str; 2] = ["--send-request-bytes", "64KiB"];
 const FREE: &str = "127.0.0.1:0";
 
 /// See the module. Senders reach the bridges, and everybody reaches Kafka and the destination, through the networks.
@@ -83,7 +81,7 @@ impl Stage {
         };
         for place in 0..2 {
             stage.start_bridge(place).await?;
-            stage.start_forwarder(place).await?;
+            stage.start_forwarder(place, plan.request_bytes().as_deref()).await?;
         }
         if plan.envoy {
             stage.front = Some(Front::start(directory, stage.doors()).await?);
@@ -117,18 +115,17 @@ impl Stage {
         Ok(())
     }
 
-    async fn start_forwarder(&mut self, place: usize) -> Result<()> {
+    async fn start_forwarder(&mut self, place: usize, request_bytes: Option<&str>) -> Result<()> {
         let log = self.log();
         let to = format!("http://{}", self.destination_network.address());
         let is_static = ["--kafka-property", "group.instance.id=torture-0"];
         let more = if place == 0 { &is_static[..] } else { &[] };
+        let request_bytes = request_bytes.map(|bytes| ["--send-request-bytes", bytes]);
+        let request_bytes = request_bytes.as_ref().map_or(&[][..], |flag| &flag[..]);
         let arguments = [
             &["forward", "--log", &log, "--to", &to, "--protocol", "grpc", "--admin", FREE][..],
             &FORWARD[..],
-            match &self.destination {
-                Destination::Jaeger(_) => &TO_JAEGER[..],
-                Destination::Sink(_) => &[],
-            },
+            request_bytes,
             more,
         ];
         let name = format!("forward-{place}");
