@@ -32,6 +32,20 @@ pub fn text(bytes: &[u8]) -> Cow<'_, str> {
     std::str::from_utf8(bytes).map_or_else(|_| String::from_utf8_lossy(bytes), Cow::Borrowed)
 }
 
+/// A number as decimal digits, written into `room`.
+pub fn decimal(mut number: u64, room: &mut [u8; 20]) -> &str {
+    let mut begin = room.len();
+    for digit in room.iter_mut().rev() {
+        *digit = b'0' + (number % 10) as u8;
+        number /= 10;
+        begin -= 1;
+        if number == 0 {
+            break;
+        }
+    }
+    std::str::from_utf8(room.get(begin..).unwrap_or_default()).unwrap_or_default()
+}
+
 fn cut(bytes: &[u8], longest: usize) -> &[u8] {
     let mut end = bytes.len().min(longest);
     // Step back over the bytes that continue a character: three at most.
@@ -217,6 +231,13 @@ mod tests {
         out.clear();
         attribute(&mut out, 9, "k", &Value::TextList("v"));
         assert_eq!(out, [0x4a, 12, 0x0a, 1, b'k', 0x12, 7, 0x2a, 5, 0x0a, 3, 0x0a, 1, b'v']);
+    }
+
+    #[test]
+    fn a_number_has_its_digits_and_no_more() {
+        for number in [0, 7, 10, 200, u64::from(u32::MAX), u64::MAX] {
+            assert_eq!(decimal(number, &mut [0; 20]), number.to_string());
+        }
     }
 
     #[test]

@@ -8,7 +8,7 @@
 
 use crate::attributes::limits::shorten;
 use crate::authority;
-use crate::encode::{Value, text};
+use crate::encode::{Value, decimal, text};
 use crate::properties::Property;
 use crate::resource::Node;
 use crate::response_flags;
@@ -125,13 +125,14 @@ fn grpc(exchange: &Exchange<'_>, call: &Call<'_>, emit: &mut Emit<'_>) {
 fn answer(exchange: &Exchange<'_>, summary: &Summary<'_>, emit: &mut Emit<'_>) {
     let number = |property| exchange.properties.number(property).unwrap_or(0);
     let cluster = exchange.text(Property::Cluster);
+    let [received, sent, code] = &mut [[0; 20]; 3];
     emit_all(
         &[
             ("upstream_cluster", &cluster, LEFT_OUT),
             ("upstream_cluster.name", &cluster, LEFT_OUT),
-            ("request_size", &number(Property::RequestBytes).to_string(), DASH),
-            ("response_size", &number(Property::ResponseBytes).to_string(), DASH),
-            ("http.status_code", &summary.status_code.unwrap_or(0).to_string(), DASH),
+            ("request_size", decimal(number(Property::RequestBytes), received), DASH),
+            ("response_size", decimal(number(Property::ResponseBytes), sent), DASH),
+            ("http.status_code", decimal(summary.status_code.unwrap_or(0), code), DASH),
             ("response_flags", &response_flags::short_names(number(Property::Flags)), DASH),
             ("error", if is_error(summary) { "true" } else { "" }, LEFT_OUT),
         ],

@@ -76,8 +76,13 @@ pub fn client_left(flags: u64) -> bool {
     flags & CLIENT_LEFT != 0
 }
 
-fn set(flags: u64) -> impl Iterator<Item = &'static (&'static str, &'static str)> {
-    FLAGS.iter().enumerate().filter(move |(bit, _)| flags & (1 << bit) != 0).map(|(_, names)| names)
+/// The flags that are set, from the lowest bit on; usually none, and then nothing is looked at.
+fn set(mut flags: u64) -> impl Iterator<Item = &'static (&'static str, &'static str)> {
+    std::iter::from_fn(move || {
+        let names = FLAGS.get(flags.trailing_zeros() as usize)?;
+        flags &= flags - 1;
+        Some(names)
+    })
 }
 
 #[cfg(test)]

@@ -31,18 +31,22 @@ const DIGITS: &[u8; 16] = b"0123456789abcdef";
 
 /// Writes bytes as lower-case hex over what is there, two digits a byte, as far as both reach.
 pub fn write(out: &mut [u8], bytes: &[u8]) {
-    for (digits, byte) in out.chunks_exact_mut(2).zip(bytes) {
-        digits[0] = DIGITS[usize::from(byte >> 4)];
-        digits[1] = DIGITS[usize::from(byte & 0x0f)];
+    for (digits, byte) in out.as_chunks_mut().0.iter_mut().zip(bytes) {
+        *digits = pair(*byte);
     }
 }
 
 /// Appends bytes as lower-case hex.
 pub fn push(out: &mut String, bytes: &[u8]) {
     for byte in bytes {
-        out.push(DIGITS[usize::from(byte >> 4)] as char);
-        out.push(DIGITS[usize::from(byte & 0x0f)] as char);
+        let [high, low] = pair(*byte);
+        out.push(high.into());
+        out.push(low.into());
     }
+}
+
+fn pair(byte: u8) -> [u8; 2] {
+    [DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 0x0f)]]
 }
 
 #[cfg(test)]
