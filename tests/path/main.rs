@@ -9,6 +9,7 @@ mod crowd;
 mod dead_letters;
 mod examples;
 mod forwarders;
+mod fresh;
 mod gateway;
 mod harness;
 mod jaeger_kept;
@@ -47,6 +48,7 @@ fn main() -> std::process::ExitCode {
         normal::tests(),
         outage::tests(),
         busy::tests(),
+        fresh::tests(),
         jaeger_kept::tests(),
         forwarders::tests(),
         bridge_away::tests(),

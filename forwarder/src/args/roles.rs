@@ -163,6 +163,11 @@ pub struct SendArgs {
     #[arg(long, env = "SPANFERRY_HEADROOM_WARNING", default_value_t = 20, value_name = "PERCENT",
           value_parser = clap::value_parser!(u8).range(0..=100))]
     pub headroom_warning: u8,
+    /// While a backlog waits, the share of the spans that is for records appended now, in percent: they overtake the old ones.
+    /// 0: every record waits for its turn.
+    #[arg(long, env = "SPANFERRY_FRESH_SHARE", default_value_t = 25, value_name = "PERCENT",
+          value_parser = clap::value_parser!(u8).range(0..=90))]
+    pub fresh_share: u8,
     /// Requests to the destination at a time.
     #[arg(long, env = "SPANFERRY_REQUESTS_IN_FLIGHT", default_value_t = 8, value_name = "N",
           value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..=1024))]

@@ -3,17 +3,18 @@
 use super::dead_letter::DeadLetters;
 use super::deliver::{Deliverer, Item, Origin};
 use super::export::Export;
-use super::format;
+use super::format::{self, Payload};
+use super::fresh::FreshReader;
 use super::gate::Gate;
 use super::headroom::Headroom;
+use super::lanes::{Batch, Lane, Lanes};
 use super::metrics::{As, Metrics, now_ms};
 use super::pace::Pace;
-use super::partition::{Arrival, Fresh, Partition};
+use super::partition::{Arrival, Due, Partition};
 use super::settings::Settings;
-use super::window::Window;
 use crate::ledger::Fate;
 use crate::log::{Assignment, Commit, Event, Log, LogError, Reader, Revocation, StoredRecord};
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use thiserror::Error;
@@ -55,6 +56,8 @@ pub async fn run(
     });
     let consumer = Consumer {
         headroom: Headroom::new(settings.headroom_warning),
+        fresh: FreshReader::new(log.clone(), settings.fresh_share > 0),
+        lanes: Lanes::new(&settings),
         log,
         reader,
         deliverer,
@@ -62,9 +65,7 @@ pub async fn run(
         metrics,
         partitions: HashMap::new(),
         epoch: 0,
-        queue: VecDeque::new(),
         in_flight: JoinSet::new(),
-        held_bytes: 0,
     };
     consumer.run(shutdown).await
 }
@@ -76,22 +77,23 @@ async fn next(reader: &mut dyn Reader, has_room: bool) -> Result<Event, LogError
 
 /// Records of one request, settled.
 struct Done {
+    lane: Lane,
     settled: Vec<(Origin, Fate)>,
     bytes: usize,
 }
 
-struct Consumer {
+pub(super) struct Consumer {
     log: Arc<dyn Log>,
     headroom: Headroom,
     reader: Box<dyn Reader>,
-    deliverer: Arc<Deliverer>,
-    settings: Settings,
-    metrics: Arc<Metrics>,
-    partitions: HashMap<u32, Partition>,
+    pub(super) fresh: FreshReader,
+    pub(super) deliverer: Arc<Deliverer>,
+    pub(super) settings: Settings,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) partitions: HashMap<u32, Partition>,
     epoch: u64,
-    queue: VecDeque<Item>,
+    pub(super) lanes: Lanes,
     in_flight: JoinSet<Done>,
-    held_bytes: usize,
 }
 
 impl Consumer {
@@ -99,12 +101,14 @@ impl Consumer {
         let mut tick = interval(self.settings.commit_interval);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            let has_room = self.held_bytes < self.settings.max_held_bytes;
+            let has_room = self.lanes.held_bytes(Lane::InOrder) < self.settings.max_held_bytes;
+            let has_fresh_room = self.has_fresh_room();
             tokio::select! {
                 () = shutdown.cancelled() => break,
                 Some(done) = self.in_flight.join_next() => self.done(done?),
-                _ = tick.tick() => self.commit().await,
+                _ = tick.tick() => self.tick().await,
                 event = next(&mut *self.reader, has_room) => self.event(event?).await,
+                records = self.fresh.next(), if has_fresh_room => self.overtake(records),
             }
             self.hand_out();
         }
@@ -138,28 +142,42 @@ impl Consumer {
         let Some(partition) = self.partitions.get_mut(&stored.partition) else { return };
         let payload = format::read(&stored.record).map_err(|error| error.to_string());
         let spans = payload.as_ref().ok().map(|payload| payload.spans);
-        let Arrival { fresh, lost, overrun } = partition.read(&stored, spans);
-        let origin = partition.origin(&stored);
+        let Arrival { due, lost, overrun } = partition.read(&stored, spans);
         if overrun > 0 {
             self.overrun(stored.partition, stored.offset, overrun);
         }
         if let Some((records, spans)) = lost {
             self.missing(&stored, records, spans);
         }
-        if fresh != Fresh::New {
-            return self.suppress(fresh, spans.unwrap_or(0));
+        let lane = self.lane_of(&stored);
+        self.take(due, lane, stored, payload);
+    }
+
+    /// Puts a record that is to be delivered into its lane.
+    pub(super) fn take(
+        &mut self,
+        due: Due,
+        lane: Lane,
+        stored: StoredRecord,
+        payload: Result<Payload, String>,
+    ) {
+        if due != Due::New {
+            return self.suppress(due, payload.map_or(0, |payload| payload.spans));
         }
         if let Ok(payload) = &payload {
             self.metrics.read_records.get_or_create(&As { format: payload.format }).inc();
         }
-        self.held_bytes += stored.record.size();
-        self.queue.push_back(Item { origin, stored, payload });
+        let Some(partition) = self.partitions.get(&stored.partition) else { return };
+        let (origin, since) = (partition.origin(&stored), Instant::now());
+        self.lanes.push(Item { origin, stored, payload, lane, since });
     }
 
-    /// A record that is settled already.
-    fn suppress(&self, fresh: Fresh, spans: u64) {
-        self.metrics.suppressed_records.inc();
-        if fresh == Fresh::Repeat {
+    /// A record that is settled already, or will be by whoever has it.
+    fn suppress(&self, due: Due, spans: u64) {
+        if due != Due::Overtook {
+            self.metrics.suppressed_records.inc();
+        }
+        if due == Due::Repeat {
             // Accepted twice, so it must be taken out of the sum once.
             self.metrics.suppressed_spans.inc_by(spans);
         }
@@ -196,35 +214,22 @@ impl Consumer {
 
     /// Gives batches to the requests that are free.
     fn hand_out(&mut self) {
-        while self.in_flight.len() < self.settings.requests_in_flight && !self.queue.is_empty() {
-            let batch = self.next_batch();
+        let most_spans = self.deliverer.pace.request_spans(self.settings.max_request_spans);
+        while let Some(Batch { lane, items, bytes }) = self.lanes.next_batch(most_spans) {
             let deliverer = self.deliverer.clone();
             self.in_flight.spawn(async move {
-                let bytes = batch.iter().map(|item| item.stored.record.size()).sum();
-                Done { settled: deliverer.deliver(&batch).await, bytes }
+                Done { lane, settled: deliverer.deliver(&items).await, bytes }
             });
         }
-        self.metrics.held_bytes.set(self.held_bytes as i64);
-    }
-
-    /// As many records from the front as fit into one request; at least one.
-    fn next_batch(&mut self) -> Vec<Item> {
-        let (mut batch, mut bytes, mut spans) = (Vec::new(), 0, 0);
-        while let Some(item) = self.queue.front() {
-            bytes += item.bytes();
-            spans += item.spans();
-            let is_full =
-                bytes > self.settings.max_request_bytes || spans > self.settings.max_request_spans;
-            if is_full && !batch.is_empty() {
-                break;
-            }
-            batch.extend(self.queue.pop_front());
-        }
-        batch
+        self.metrics.held_bytes.set(self.lanes.held_bytes(Lane::InOrder) as i64);
+        self.metrics.fresh_held_bytes.set(self.lanes.held_bytes(Lane::Fresh) as i64);
     }
 
     fn done(&mut self, done: Done) {
-        self.held_bytes = self.held_bytes.saturating_sub(done.bytes);
+        self.lanes.done(done.lane, done.bytes);
+        if done.lane == Lane::Fresh {
+            self.metrics.fresh_settled_records.inc_by(done.settled.len() as u64);
+        }
         for (origin, fate) in done.settled {
             if let Some(partition) = self.partitions.get_mut(&origin.partition)
                 && partition.epoch == origin.epoch
@@ -232,6 +237,11 @@ impl Consumer {
                 partition.settled(origin.offset, fate);
             }
         }
+    }
+
+    async fn tick(&mut self) {
+        self.commit().await;
+        self.keep_fresh();
     }
 
     async fn commit(&mut self) {
@@ -271,7 +281,7 @@ impl Consumer {
         let Revocation { partitions, done } = revocation;
         tracing::info!(?partitions, "revoked");
         self.metrics.rebalances.inc();
-        self.drop_queued(&partitions);
+        self.lanes.forget(&partitions);
         let deadline = Instant::now() + self.settings.revoke_timeout;
         self.finish(deadline, |origin| partitions.contains(&origin)).await;
         let commits = self.commits_of(|partition| partitions.contains(&partition));
@@ -285,7 +295,7 @@ impl Consumer {
         while self
             .partitions
             .iter()
-            .any(|(partition, state)| wanted(*partition) && !state.window.is_empty())
+            .any(|(partition, state)| wanted(*partition) && !state.is_idle())
         {
             if !self.deliverer.gate.is_open() {
                 return;
@@ -297,20 +307,8 @@ impl Consumer {
         }
     }
 
-    fn drop_queued(&mut self, partitions: &[u32]) {
-        let dropped = |item: &Item| partitions.contains(&item.origin.partition);
-        let bytes: usize = self
-            .queue
-            .iter()
-            .filter(|item| dropped(item))
-            .map(|item| item.stored.record.size())
-            .sum();
-        self.queue.retain(|item| !dropped(item));
-        self.held_bytes = self.held_bytes.saturating_sub(bytes);
-    }
-
     fn forget(&mut self, partitions: &[u32]) {
-        self.drop_queued(partitions);
+        self.lanes.forget(partitions);
         for partition in partitions {
             self.partitions.remove(partition);
             self.metrics.forget_lag(*partition);
@@ -328,20 +326,25 @@ impl Consumer {
                 self.metrics.ledger.show(lag.partition, partition.totals());
             }
         }
-        let windows = self.partitions.values().map(|state| &state.window);
-        let oldest = windows.clone().filter_map(Window::oldest_ms).min();
+        let oldest = self.oldest_ms();
         if let Some(retention) = self.log.retention() {
             let room = self.headroom.look(retention, oldest, now_ms());
             self.metrics.set_headroom(self.log.topic(), room.seconds);
             self.metrics.trouble.low(room.low);
         }
         self.metrics.oldest_ms.store(oldest.unwrap_or(0), Ordering::Relaxed);
-        self.metrics.window_records.set(windows.map(Window::len).sum::<usize>() as i64);
+        let windows = self.partitions.values().map(|state| state.window.len());
+        self.metrics.window_records.set(windows.sum::<usize>() as i64);
+    }
+
+    /// When the oldest record that waits was appended, ms since 1970.
+    pub(super) fn oldest_ms(&self) -> Option<i64> {
+        self.partitions.values().filter_map(|state| state.window.oldest_ms()).min()
     }
 
     async fn end(mut self) -> Result<(), ForwardError> {
         let ours: Vec<u32> = self.partitions.keys().copied().collect();
-        self.drop_queued(&ours);
+        self.lanes.forget(&ours);
         let deadline = Instant::now() + self.settings.drain_timeout;
         self.finish(deadline, |_| true).await;
         self.in_flight.abort_all();

@@ -4,6 +4,7 @@ use super::dead_letter::{DeadLetters, Fault};
 use super::export::{Export, Outcome, Request};
 use super::format::Payload;
 use super::gate::Gate;
+use super::lanes::Lane;
 use super::metrics::Metrics;
 use super::pace::Pace;
 use crate::ledger::{Fate, Stamp};
@@ -37,6 +38,10 @@ pub struct Item {
     pub stored: StoredRecord,
     /// Its spans; `Err` says why it is not understood.
     pub payload: Result<Payload, String>,
+    /// The lane by which it goes, and when it came into it.
+    pub lane: Lane,
+    /// See `lane`.
+    pub since: Instant,
 }
 
 impl Item {
@@ -69,7 +74,7 @@ pub struct Deliverer {
 }
 
 impl Deliverer {
-    /// Returns when every item is settled, with what became of it.
+    /// Returns when every item is settled, with what became of it. All are of one lane.
     pub async fn deliver(&self, items: &[Item]) -> Vec<(Origin, Fate)> {
         let mut settled = Vec::with_capacity(items.len());
         for item in items {
@@ -80,7 +85,8 @@ impl Deliverer {
         let understood: Vec<&Item> = items.iter().filter(|item| item.payload.is_ok()).collect();
         let mut parts = vec![&understood[..]];
         while let Some(part) = parts.pop() {
-            let (outcome, took) = self.send(&join(part)).await;
+            let (outcome, took) =
+                self.send(&join(part), part.first().map_or(Lane::InOrder, |item| item.lane)).await;
             match outcome {
                 Outcome::Delivered => {
                     self.metrics.delivered(part.len() as u64, spans(part));
@@ -97,8 +103,11 @@ impl Deliverer {
                 }
                 // The guilty record is in one of the halves; the destination took nothing of this request.
                 Outcome::Refused { .. } | Outcome::TooLarge { .. } => parts.extend(halves(part)),
-                // More than it can take in the time that it has: the same request would be too much for ever.
-                Outcome::Retry { is_overload: true, .. } if took >= LATE && part.len() > 1 => {
+                // More than it can take in the time that it has: the same request would be too much for ever, and whoever
+                // comes behind it waits.
+                Outcome::Retry { is_overload: true, .. }
+                    if part.len() > 1 && (took >= LATE || self.is_above_its_pace(part)) =>
+                {
                     parts.extend(halves(part));
                 }
                 Outcome::Retry { .. } => parts.push(part),
@@ -107,13 +116,17 @@ impl Deliverer {
         settled
     }
 
+    fn is_above_its_pace(&self, part: &[&Item]) -> bool {
+        spans(part) > self.pace.request_spans(u64::MAX)
+    }
+
     /// One request, when pace and gate let it pass; and how long its answer took.
-    pub(super) async fn send(&self, request: &Request) -> (Outcome, Duration) {
+    pub(super) async fn send(&self, request: &Request, lane: Lane) -> (Outcome, Duration) {
         if request.bytes == 0 {
             return (Outcome::Delivered, Duration::ZERO);
         }
-        self.pace.wait(request.spans).await;
-        let pass = self.gate.pass().await;
+        self.pace.wait(request.spans, lane).await;
+        let pass = self.gate.pass(lane).await;
         self.metrics.in_flight_requests.inc();
         self.metrics.in_flight_spans.inc_by(request.spans as i64);
         let start = Instant::now();

@@ -24,7 +24,7 @@ impl Deliverer {
         while let Some((part, too_large)) = parts.pop() {
             let outcome = match too_large {
                 Some(reason) => Outcome::TooLarge { reason },
-                None => self.send(&part.request()).await.0,
+                None => self.send(&part.request(), item.lane).await.0,
             };
             match outcome {
                 Outcome::Delivered => self.metrics.delivered(0, part.spans),

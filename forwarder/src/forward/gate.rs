@@ -1,5 +1,6 @@
 //! One gate before the destination: closed by a failure, and then tried by one request at a time, with growing pauses.
 
+use super::lanes::Lane;
 use rand::Rng;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -24,6 +25,8 @@ struct State {
     /// Grows with each failure, so that requests which started together count as one.
     round: u64,
     is_probing: bool,
+    /// Fresh requests that wait: one of them makes the next try.
+    fresh_waiting: usize,
     next_try: Instant,
     since: Instant,
     told: Instant,
@@ -45,6 +48,7 @@ impl Gate {
             failures: 0,
             round: 0,
             is_probing: false,
+            fresh_waiting: 0,
             next_try: now,
             since: now,
             told: now,
@@ -61,11 +65,12 @@ impl Gate {
         self.lock().failures == 0
     }
 
-    /// Waits for the right to make a request.
-    pub async fn pass(&self) -> Pass<'_> {
+    /// Waits for the right to make a request. While the gate is closed, a fresh one goes first.
+    pub async fn pass(&self, lane: Lane) -> Pass<'_> {
+        let _place = (lane == Lane::Fresh).then(|| Place::take(self));
         loop {
             let changed = self.changed.notified();
-            let wait = match self.try_pass() {
+            let wait = match self.try_pass(lane) {
                 Ok(pass) => return pass,
                 Err(wait) => wait,
             };
@@ -79,10 +84,11 @@ impl Gate {
     }
 
     /// A pass, or until when to wait (`None`: for the request that is trying now).
-    fn try_pass(&self) -> Result<Pass<'_>, Option<Instant>> {
+    fn try_pass(&self, lane: Lane) -> Result<Pass<'_>, Option<Instant>> {
         let mut state = self.lock();
         let is_probe = state.failures > 0;
-        if is_probe && state.is_probing {
+        let yields = lane == Lane::InOrder && state.fresh_waiting > 0;
+        if is_probe && (state.is_probing || yields) {
             return Err(None);
         }
         if is_probe && Instant::now() < state.next_try {
@@ -94,6 +100,23 @@ impl Gate {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A fresh request that waits.
+struct Place<'a>(&'a Gate);
+
+impl<'a> Place<'a> {
+    fn take(gate: &'a Gate) -> Self {
+        gate.lock().fresh_waiting += 1;
+        Self(gate)
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.0.lock().fresh_waiting -= 1;
+        self.0.changed.notify_waiters();
     }
 }
 
@@ -161,6 +184,10 @@ mod tests {
     use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
+    async fn pass(gate: &Gate) -> Pass<'_> {
+        gate.pass(Lane::InOrder).await
+    }
+
     fn gate() -> Gate {
         Gate::new(Duration::from_millis(500), Duration::from_secs(30))
     }
@@ -168,20 +195,20 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn an_open_gate_lets_all_through() {
         let gate = gate();
-        let _passes = (gate.pass().await, gate.pass().await, gate.pass().await);
+        let _passes = (pass(&gate).await, pass(&gate).await, pass(&gate).await);
         assert!(gate.is_open());
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_closed_gate_is_tried_by_one_at_a_time() {
         let gate = Arc::new(gate());
-        gate.pass().await.failed(None, "refused");
+        pass(&gate).await.failed(None, "refused");
         let (tries, at_once) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
         for _ in 0..8 {
             let (gate, tries, at_once) = (gate.clone(), tries.clone(), at_once.clone());
             tokio::spawn(async move {
                 loop {
-                    let pass = gate.pass().await;
+                    let pass = pass(&gate).await;
                     assert_eq!(at_once.fetch_add(1, Ordering::SeqCst), 0);
                     tokio::time::sleep(Duration::from_millis(10)).await;
                     tries.fetch_add(1, Ordering::SeqCst);
@@ -198,7 +225,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn requests_that_failed_together_count_once() {
         let gate = gate();
-        let passes = (gate.pass().await, gate.pass().await, gate.pass().await);
+        let passes = (pass(&gate).await, pass(&gate).await, pass(&gate).await);
         passes.0.failed(None, "refused");
         passes.1.failed(None, "refused");
         passes.2.failed(None, "refused");
@@ -208,12 +235,12 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_success_opens_the_gate_for_all_who_wait() {
         let gate = Arc::new(gate());
-        gate.pass().await.failed(None, "refused");
+        pass(&gate).await.failed(None, "refused");
         let waiting: Vec<_> = (0..4)
             .map(|_| {
                 let gate = gate.clone();
                 tokio::spawn(async move {
-                    gate.pass().await.succeeded();
+                    pass(&gate).await.succeeded();
                 })
             })
             .collect();
@@ -224,19 +251,40 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn a_fresh_request_makes_the_next_try() {
+        let gate = Arc::new(gate());
+        pass(&gate).await.failed(None, "429");
+        let (tries, order) = (Arc::new(AtomicUsize::new(0)), Arc::new(Mutex::new(Vec::new())));
+        for lane in [Lane::InOrder, Lane::InOrder, Lane::Fresh, Lane::InOrder] {
+            let (gate, tries, order) = (gate.clone(), tries.clone(), order.clone());
+            tokio::spawn(async move {
+                let pass = gate.pass(lane).await;
+                order.lock().unwrap().push(lane);
+                match tries.fetch_add(1, Ordering::SeqCst) {
+                    0 => pass.failed(None, "429"),
+                    _ => drop(pass.succeeded()),
+                }
+            });
+        }
+        tokio::time::sleep(Duration::from_secs(10)).await;
+        assert_eq!(order.lock().unwrap().len(), 4, "nobody waits for ever");
+        assert_eq!(order.lock().unwrap()[0], Lane::Fresh);
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn what_the_destination_asks_for_is_obeyed() {
         let gate = gate();
-        gate.pass().await.failed(Some(Duration::from_secs(90)), "429");
+        pass(&gate).await.failed(Some(Duration::from_secs(90)), "429");
         let start = Instant::now();
-        drop(gate.pass().await);
+        drop(pass(&gate).await);
         assert!(start.elapsed() >= Duration::from_secs(90));
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_try_that_is_given_up_lets_another_one_try() {
         let gate = gate();
-        gate.pass().await.failed(None, "refused");
-        drop(gate.pass().await);
-        tokio::time::timeout(Duration::from_secs(1), gate.pass()).await.unwrap().succeeded();
+        pass(&gate).await.failed(None, "refused");
+        drop(pass(&gate).await);
+        tokio::time::timeout(Duration::from_secs(1), pass(&gate)).await.unwrap().succeeded();
     }
 }

@@ -68,6 +68,9 @@ pub struct Metrics {
     pub in_flight_spans: Gauge,
     pub send_rate_limit: Gauge,
     pub held_bytes: Gauge,
+    pub fresh_held_bytes: Gauge,
+    pub fresh_settled_records: Counter,
+    pub fresh_let_go_records: Counter,
     pub window_records: Gauge,
     pub commits: Counter,
     pub commit_failed: Counter,
@@ -107,6 +110,7 @@ impl Metrics {
         own.ledger.register(registry);
         own.register_sending(registry);
         own.register_reading(registry);
+        own.register_fresh(registry);
         own.register_account(registry);
         own
     }
@@ -191,6 +195,25 @@ impl Metrics {
             self.commit_failed.clone(),
         );
         registry.register("rebalances", "Partitions given or taken", self.rebalances.clone());
+    }
+
+    /// What overtakes a backlog.
+    fn register_fresh(&self, registry: &mut Registry) {
+        registry.register(
+            "fresh_held_bytes",
+            "Bytes of records that overtake a backlog, and are not delivered yet",
+            self.fresh_held_bytes.clone(),
+        );
+        registry.register(
+            "fresh_settled_records",
+            "Records that were delivered or dead-lettered before older ones that waited",
+            self.fresh_settled_records.clone(),
+        );
+        registry.register(
+            "fresh_let_go_records",
+            "Fresh records that were left to their turn: more came than their share of the way",
+            self.fresh_let_go_records.clone(),
+        );
     }
 
     /// What will not be delivered, or not again.

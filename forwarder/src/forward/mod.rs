@@ -1,7 +1,8 @@
 //! Export: records out of the log, joined without decoding, delivered, and only then committed.
 //!
 //! consume (the loop) → format (what is in a record) → deliver (join, retry, find the guilty) → export (the wire);
-//! window says what may be committed, gate keeps a destination that is away from being stormed, pace one that is busy.
+//! fresh reads what is appended while a backlog waits, lanes share the way between both, overtaken says what is settled
+//! before its turn. window says what may be committed, gate keeps a destination that is away from being stormed, pace one that is busy.
 
 mod consume;
 mod dead_letter;
@@ -10,11 +11,15 @@ mod destination;
 mod divide;
 mod export;
 mod format;
+mod fresh;
 mod gate;
 mod headroom;
+mod lanes;
 mod ledger_metrics;
 pub mod letter_headers;
 mod metrics;
+mod overtake;
+mod overtaken;
 mod pace;
 mod partition;
 mod repeats;

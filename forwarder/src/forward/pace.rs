@@ -2,6 +2,7 @@
 //! multiplicative decrease, as TCP has it (RFC 5681), of spans a second. A destination that was away is met slowly, and
 //! twice as fast each second until it pushes back: one that has just started again shall not be knocked over.
 
+use super::lanes::Lane;
 use prometheus_client::metrics::gauge::Gauge;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -16,6 +17,10 @@ const INCREASE: f64 = 0.05;
 const ROUND: Duration = Duration::from_secs(1);
 /// How often a request that waits looks whether the rate is another.
 const LOOK: Duration = Duration::from_millis(50);
+/// How soon a request looks again that let a fresh one go first.
+const LOOK_SOON: Duration = Duration::from_millis(2);
+/// What one request may take of the rate, in seconds: whoever comes behind it waits for so long.
+const REQUEST_SECONDS: f64 = 0.5;
 /// Never slower than this, spans a second.
 const LEAST: f64 = 50.0;
 /// How a destination is met that was away.
@@ -43,6 +48,8 @@ struct State {
     is_starting: bool,
     /// When the next request may go.
     next: Instant,
+    /// Fresh requests that wait: they go first.
+    fresh_waiting: usize,
     /// When the rate was changed last, and when it was last made less.
     changed: Instant,
     decreased: Option<Instant>,
@@ -61,6 +68,7 @@ impl Pace {
             step: 0.0,
             is_starting: false,
             next: now,
+            fresh_waiting: 0,
             changed: now,
             decreased: None,
             second: now,
@@ -70,15 +78,21 @@ impl Pace {
         Self { state: Mutex::new(state), shown, slow }
     }
 
-    /// Waits until so many spans may go.
-    pub async fn wait(&self, spans: u64) {
-        while let Some(until) = self.take(spans) {
+    /// Waits until so many spans may go; fresh ones before the others.
+    pub async fn wait(&self, spans: u64, lane: Lane) {
+        let _place = (lane == Lane::Fresh).then(|| Place::take(self));
+        while let Some(until) = self.take(spans, lane) {
             sleep_until(until).await;
         }
     }
 
-    fn take(&self, spans: u64) -> Option<Instant> {
-        self.lock().take(spans, Instant::now())
+    fn take(&self, spans: u64, lane: Lane) -> Option<Instant> {
+        self.lock().take(spans, lane, Instant::now())
+    }
+
+    /// The spans of one request, at most: `most`, or what the rate gives in half a second.
+    pub fn request_spans(&self, most: u64) -> u64 {
+        self.lock().rate.map_or(most, |rate| (rate * REQUEST_SECONDS) as u64).clamp(1, most.max(1))
     }
 
     /// The destination took so many spans, and answered after this time.
@@ -118,13 +132,32 @@ impl Pace {
     }
 }
 
+/// A fresh request that waits.
+struct Place<'a>(&'a Pace);
+
+impl<'a> Place<'a> {
+    fn take(pace: &'a Pace) -> Self {
+        pace.lock().fresh_waiting += 1;
+        Self(pace)
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.0.lock().fresh_waiting -= 1;
+    }
+}
+
 impl State {
     /// Lets a request of so many spans go, and the next one when its time is over; else says when to look again. Nobody
     /// has a place in a queue: that would be reckoned by a rate that may be long past.
-    fn take(&mut self, spans: u64, now: Instant) -> Option<Instant> {
+    fn take(&mut self, spans: u64, lane: Lane, now: Instant) -> Option<Instant> {
         let rate = self.rate?;
         if now < self.next {
             return Some(self.next.min(now + LOOK));
+        }
+        if lane == Lane::InOrder && self.fresh_waiting > 0 {
+            return Some(now + LOOK_SOON);
         }
         self.next = now + Duration::from_secs_f64(spans as f64 / rate);
         None
@@ -217,7 +250,7 @@ mod tests {
                 tokio::spawn(async move {
                     let (mut taken, mut refused, mut all) = (0, 0, 0);
                     while Instant::now() < end {
-                        pace.wait(REQUEST).await;
+                        pace.wait(REQUEST, Lane::InOrder).await;
                         tokio::time::sleep(Duration::from_millis(5)).await;
                         all += 1;
                         if busy.take(REQUEST) {
@@ -255,7 +288,7 @@ mod tests {
     async fn a_destination_that_says_nothing_has_no_limit() {
         let pace = pace();
         for _ in 0..1_000 {
-            pace.wait(REQUEST).await;
+            pace.wait(REQUEST, Lane::InOrder).await;
             pace.delivered(REQUEST, Duration::from_millis(1));
         }
         assert_eq!(pace.lock().rate, None);
@@ -268,7 +301,7 @@ mod tests {
         let start = Instant::now();
         let mut first_second = 0;
         while pace.lock().rate.is_some() {
-            pace.wait(REQUEST).await;
+            pace.wait(REQUEST, Lane::InOrder).await;
             if start.elapsed() < Duration::from_secs(1) {
                 first_second += REQUEST;
             }
@@ -276,6 +309,27 @@ mod tests {
             assert!(start.elapsed() < Duration::from_secs(30), "it goes on");
         }
         assert!((1_000..8_000).contains(&first_second), "{first_second}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_fresh_request_waits_for_one_other_at_most() {
+        let pace = Arc::new(pace());
+        pace.begin_again();
+        let limit = pace.request_spans(8_192);
+        assert_eq!(limit, 1_000, "half a second of it");
+        for _ in 0..8 {
+            let pace = pace.clone();
+            tokio::spawn(async move {
+                loop {
+                    pace.wait(1_000, Lane::InOrder).await;
+                }
+            });
+        }
+        for _ in 0..10 {
+            let start = Instant::now();
+            pace.wait(10, Lane::Fresh).await;
+            assert!(start.elapsed() <= Duration::from_millis(510), "{:?}", start.elapsed());
+        }
     }
 
     #[tokio::test(start_paused = true)]

@@ -1,27 +1,30 @@
 //! A partition that is ours: what was read of it, what is settled, and what is to be committed.
 
 use super::deliver::Origin;
+use super::overtaken::{Met, Overtaken};
 use super::repeats::Repeats;
 use super::window::{Entry, Window};
-use crate::ledger::{Account, Ahead, Fate, Finding, Kept, Stamp, Totals, View};
+use crate::ledger::{Account, Fate, Finding, Kept, Stamp, Totals, View};
 use crate::log::{Assignment, Commit, StoredRecord};
 
 /// Whether a record is to be delivered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fresh {
+pub enum Due {
     /// It is.
     New,
     /// It came before, under another offset.
     Repeat,
     /// The reader before us had settled it, beyond the offset that it committed.
     Settled,
+    /// It overtook: it is settled, or on its way.
+    Overtook,
 }
 
 /// What a record says of itself and of those before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Arrival {
     /// Whether it is to be delivered.
-    pub fresh: Fresh,
+    pub due: Due,
     /// Records, and spans, that were written before it or in it and that are not there.
     pub lost: Option<(u64, u64)>,
     /// Records that the log dropped before they were read.
@@ -35,7 +38,7 @@ pub struct Partition {
     /// Records read and not committed.
     pub window: Window,
     repeats: Repeats,
-    settled_before: Ahead,
+    overtaken: Overtaken,
     /// The writers as of the last record read.
     view: View,
     /// The account as of the committed offset.
@@ -45,7 +48,7 @@ pub struct Partition {
     log_start: i64,
     /// Records that the log dropped, and that the next one that is read comes behind.
     overrun: u64,
-    /// The offset to commit when no record is open; unknown until one was settled.
+    /// The offset to commit when no record is open; unknown until one was committed or settled.
     position: Option<i64>,
     /// Whether something was settled since the last commit.
     is_behind: bool,
@@ -68,13 +71,13 @@ impl Partition {
             epoch,
             window: Window::default(),
             repeats: Repeats::default(),
-            settled_before: kept.ahead,
+            overtaken: Overtaken::of(kept.ahead),
             view: kept.account.view.clone(),
             account: kept.account,
             next: committed.map(|committed| committed.max(start)),
             log_start: start,
             overrun: committed.map_or(0, |committed| (start - committed).max(0) as u64),
-            position: None,
+            position: committed,
             is_behind: false,
         }
     }
@@ -86,8 +89,7 @@ impl Partition {
         // What is not understood still has the spans that its writer put into it.
         let spans = spans.unwrap_or(stamped);
         let lost = stamp.as_ref().and_then(|stamp| self.lost(stamp, spans));
-        let value = &stored.record.value;
-        let is_repeat = stamp.as_ref().is_some_and(|stamp| self.repeats.is_repeat(stamp, value));
+        let (due, fate) = self.due(stored, stamp.as_ref());
         let overrun = self.jumped_to(stored.offset);
         self.window.read(Entry {
             offset: stored.offset,
@@ -97,13 +99,78 @@ impl Partition {
             overrun: std::mem::take(&mut self.overrun),
             fate: None,
         });
-        let (fresh, fate) = match (self.settled_before.fate(stored.offset), is_repeat) {
-            (Some(fate), _) => (Fresh::Settled, fate),
-            (None, true) => (Fresh::Repeat, Fate::Suppressed),
-            (None, false) => return Arrival { fresh: Fresh::New, lost, overrun },
-        };
-        self.settled(stored.offset, fate);
-        Arrival { fresh, lost, overrun }
+        if let Some(fate) = fate {
+            self.settled(stored.offset, fate);
+        }
+        Arrival { due, lost, overrun }
+    }
+
+    /// Whether the record is to be delivered, and what became of it if that is known.
+    fn due(&mut self, stored: &StoredRecord, stamp: Option<&Stamp>) -> (Due, Option<Fate>) {
+        let met = self.overtaken.meet(stored.offset);
+        // One that was suppressed stands for no other: after a restart it may be known before what it repeats.
+        let counts =
+            !matches!(met, Met::Settled(Fate::Suppressed) | Met::Inherited(Fate::Suppressed));
+        let original = if counts { self.original(stored, stamp) } else { None };
+        match (met, original) {
+            (Met::Nobody, None) => (Due::New, None),
+            (Met::Nobody, Some(original)) => (Due::Repeat, self.fate_with(original, stored.offset)),
+            (Met::OnItsWay, _) => (Due::Overtook, None),
+            (Met::Settled(fate), _) => (Due::Overtook, Some(fate)),
+            (Met::Inherited(fate), _) => (Due::Settled, Some(fate)),
+        }
+    }
+
+    /// A commit that passes a repeat passes what it repeats, too, or finds it settled: so one that overtook is waited for.
+    fn fate_with(&mut self, original: i64, repeat: i64) -> Option<Fate> {
+        if original < repeat || self.overtaken.is_settled(original) {
+            return Some(Fate::Suppressed);
+        }
+        self.overtaken.wait_for(original, repeat);
+        None
+    }
+
+    /// The offset of the record that this one repeats.
+    fn original(&mut self, stored: &StoredRecord, stamp: Option<&Stamp>) -> Option<i64> {
+        let original = self.repeats.known(stamp?, &stored.record.value, stored.offset)?;
+        (original < stored.offset || self.overtaken.knows(original)).then_some(original)
+    }
+
+    /// A fresh record comes before its turn: whether it is to be delivered, or `None` when it is known already, or the
+    /// next commit would have no room for it.
+    pub fn overtake(&mut self, stored: &StoredRecord) -> Option<Due> {
+        let offset = stored.offset;
+        // Nothing overtakes while nothing can be committed.
+        let next = self.next.filter(|next| offset >= *next)?;
+        if self.overtaken.is_full() || self.overtaken.knows(offset) {
+            return None;
+        }
+        match self.original(stored, Stamp::of(&stored.record).as_ref()) {
+            None => {
+                self.overtaken.begin(offset);
+                Some(Due::New)
+            }
+            Some(original) if original < next || self.overtaken.is_settled(original) => {
+                self.overtaken.settle(offset, Fate::Suppressed);
+                self.is_behind = true;
+                Some(Due::Repeat)
+            }
+            Some(_) => None,
+        }
+    }
+
+    /// A fresh record is not sent before its turn; false when it must be.
+    pub fn let_go(&mut self, stored: &StoredRecord) -> bool {
+        let is_let_go = self.overtaken.let_go(stored.offset);
+        if let (true, Some(stamp)) = (is_let_go, Stamp::of(&stored.record)) {
+            self.repeats.forget(&stamp, &stored.record.value, stored.offset);
+        }
+        is_let_go
+    }
+
+    /// Whether nothing waits.
+    pub fn is_idle(&self) -> bool {
+        self.window.is_empty() && self.overtaken.is_idle()
     }
 
     fn lost(&mut self, stamp: &Stamp, spans: u64) -> Option<(u64, u64)> {
@@ -135,10 +202,15 @@ impl Partition {
 
     /// A record was settled.
     pub fn settled(&mut self, offset: i64, fate: Fate) {
-        self.window.settle(offset, fate);
+        self.is_behind = true;
+        if !self.overtaken.arrived(offset, fate) {
+            self.window.settle(offset, fate);
+        }
+        for repeat in self.overtaken.take_repeats(offset) {
+            self.window.settle(repeat, Fate::Suppressed);
+        }
         let prefix = self.window.take_prefix(&mut self.account);
         self.position = prefix.or(self.position);
-        self.is_behind = true;
     }
 
     /// What is to be committed now, if anything is: the unbroken prefix, and what is kept beside it.
@@ -147,8 +219,10 @@ impl Partition {
         if !std::mem::take(&mut self.is_behind) {
             return None;
         }
-        let kept = Kept { ahead: self.window.ahead(), account: self.account.clone() };
-        Some(Commit { partition, offset, metadata: kept.encode(offset) })
+        let ahead = self.overtaken.beyond(self.window.ahead(), self.next.unwrap_or(offset));
+        let (metadata, filled) = Kept { ahead, account: self.account.clone() }.write(offset);
+        self.overtaken.committed(filled);
+        Some(Commit { partition, offset, metadata })
     }
 
     /// The last commit failed: the next tick commits, as it is then.

@@ -2,7 +2,7 @@
 //! may write it again. The same source, sequence and bytes are the same record; the second one is not delivered.
 
 use crate::ledger::Stamp;
-use std::collections::{HashSet, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use xxhash_rust::xxh3::Xxh3;
 
 /// Records remembered in each partition: about a megabyte. A repeat that comes later than that is delivered twice.
@@ -11,25 +11,36 @@ const MAX_RECORDS: usize = 20_000;
 /// The last records of a partition that can come again.
 #[derive(Debug, Default)]
 pub struct Repeats {
-    known: HashSet<u128>,
+    /// Each with the offset under which it is to be delivered, or was.
+    known: HashMap<u128, i64>,
     order: VecDeque<u128>,
 }
 
 impl Repeats {
-    /// Whether this record was here before; from now on it was. Records without a filter's number never were: two that are
-    /// alike may be two.
-    pub fn is_repeat(&mut self, stamp: &Stamp, value: &[u8]) -> bool {
-        let Some(identity) = identity(stamp, value) else { return false };
-        if !self.known.insert(identity) {
-            return true;
+    /// The other offset under which this record was here before. If it was not, it is from now on known under its own.
+    /// Records without a filter's number never were here: two that are alike may be two.
+    pub fn known(&mut self, stamp: &Stamp, value: &[u8], offset: i64) -> Option<i64> {
+        let identity = identity(stamp, value)?;
+        if let Some(known) = self.known.get(&identity) {
+            return Some(*known).filter(|known| *known != offset);
         }
+        self.known.insert(identity, offset);
         self.order.push_back(identity);
         if self.order.len() > MAX_RECORDS
             && let Some(oldest) = self.order.pop_front()
         {
             self.known.remove(&oldest);
         }
-        false
+        None
+    }
+
+    /// What is known under this offset will not be delivered from here.
+    pub fn forget(&mut self, stamp: &Stamp, value: &[u8], offset: i64) {
+        if let Some(identity) = identity(stamp, value)
+            && self.known.get(&identity) == Some(&offset)
+        {
+            self.known.remove(&identity);
+        }
     }
 }
 
@@ -50,7 +61,8 @@ mod tests {
     use super::*;
     fn is_repeat(repeats: &mut Repeats, source: &str, sequence: u64, value: &str) -> bool {
         let stamp = Stamp { source: source.as_bytes().to_vec(), sequence, ..Stamp::default() };
-        repeats.is_repeat(&stamp, value.as_bytes())
+        let offset = repeats.order.len() as i64;
+        repeats.known(&stamp, value.as_bytes(), offset).is_some()
     }
 
     #[test]
@@ -61,6 +73,20 @@ mod tests {
         for (source, sequence, value) in [("b", 1, "x"), ("a", 2, "x"), ("a", 1, "y")] {
             assert!(!is_repeat(&mut repeats, source, sequence, value));
         }
+    }
+
+    #[test]
+    fn a_record_is_known_under_one_offset_until_that_is_forgotten() {
+        let mut repeats = Repeats::default();
+        let stamp = Stamp { source: b"a".to_vec(), sequence: 1, ..Stamp::default() };
+        assert_eq!(repeats.known(&stamp, b"x", 900), None);
+        assert_eq!(repeats.known(&stamp, b"x", 3), Some(900));
+        assert_eq!(repeats.known(&stamp, b"x", 900), None, "it is no repeat of itself");
+        repeats.forget(&stamp, b"x", 3);
+        assert_eq!(repeats.known(&stamp, b"x", 3), Some(900));
+        repeats.forget(&stamp, b"x", 900);
+        assert_eq!(repeats.known(&stamp, b"x", 3), None);
+        assert_eq!(repeats.known(&stamp, b"x", 900), Some(3));
     }
 
     #[test]

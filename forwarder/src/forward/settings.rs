@@ -15,6 +15,10 @@ pub struct Settings {
     pub max_request_spans: u64,
     /// Bytes read and not delivered yet, at most; beyond it nothing is read.
     pub max_held_bytes: usize,
+    /// The share of fresh records while a backlog waits, in percent of the spans (0 to 90); 0: all wait for their turn.
+    pub fresh_share: u8,
+    /// Bytes of fresh records that wait beside that, at most.
+    pub max_fresh_bytes: usize,
     /// The first pause after a failure; it doubles from there.
     pub backoff_min: Duration,
     /// The longest pause.
@@ -39,6 +43,8 @@ impl Default for Settings {
             max_request_bytes: 2 << 20,
             max_request_spans: 8192,
             max_held_bytes: 32 << 20,
+            fresh_share: 25,
+            max_fresh_bytes: 4 << 20,
             backoff_min: Duration::from_millis(500),
             backoff_max: Duration::from_secs(30),
             slow_answer: Duration::from_secs(5),

@@ -1,7 +1,9 @@
 //! The forwarder's promises, with a log and a destination that do as they are told.
 
 mod again;
+mod fresh;
 mod too_large;
+mod two_readers;
 
 use super::*;
 use crate::log::double::{Double, Mood};

@@ -67,6 +67,41 @@ impl Ahead {
         Self { runs: runs.collect(), odd: odd.collect() }
     }
 
+    /// A record is settled.
+    pub fn settle(&mut self, offset: i64, fate: Fate) {
+        self.add(offset..offset.saturating_add(1));
+        if fate != Fate::Delivered {
+            let at = self.odd.partition_point(|(odd, _)| *odd < offset);
+            self.odd.insert(at, (offset, fate));
+        }
+    }
+
+    /// Takes in what another one knows.
+    pub fn absorb(&mut self, other: &Self) {
+        other.runs.iter().for_each(|run| self.add(run.clone()));
+        self.odd.extend_from_slice(&other.odd);
+        self.odd.sort_unstable_by_key(|(offset, _)| *offset);
+    }
+
+    /// Knows no more of what is below an offset.
+    pub fn forget_below(&mut self, offset: i64) {
+        self.runs.retain(|run| run.end > offset);
+        if let Some(first) = self.runs.first_mut() {
+            first.start = first.start.max(offset);
+        }
+        self.odd.retain(|(odd, _)| *odd >= offset);
+    }
+
+    /// Adds a run; those that it touches become one with it.
+    fn add(&mut self, run: Range<i64>) {
+        let first = self.runs.partition_point(|other| other.end < run.start);
+        let behind = self.runs.partition_point(|other| other.start <= run.end);
+        let touched = &self.runs[first..behind];
+        let start = touched.first().map_or(run.start, |other| other.start.min(run.start));
+        let end = touched.last().map_or(run.end, |other| other.end.max(run.end));
+        self.runs.splice(first..behind, std::iter::once(start..end));
+    }
+
     /// What became of the record at `offset`, if it is settled.
     pub fn fate(&self, offset: i64) -> Option<Fate> {
         let at = self.runs.partition_point(|run| run.end <= offset);
@@ -154,6 +189,28 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn what_is_settled_in_any_order_is_known_each_with_its_fate(
+            offsets in proptest::collection::btree_map(0i64..60, 0u8..4, 0..60)
+                .prop_map(|map| map.into_iter().collect::<Vec<_>>()).prop_shuffle(),
+            split in 0i64..60,
+            below in 0i64..60,
+        ) {
+            let fate = |code: u8| [Fate::Delivered, Fate::Suppressed, Fate::DeadLettered, Fate::Partly(7)][code as usize];
+            let (mut one, mut other) = (Ahead::default(), Ahead::default());
+            for (offset, code) in &offsets {
+                let ahead = if *offset < split { &mut one } else { &mut other };
+                ahead.settle(*offset, fate(*code));
+            }
+            other.absorb(&one);
+            other.forget_below(below);
+            for offset in 0..60 {
+                let settled = offsets.iter().find(|(o, _)| *o == offset && offset >= below);
+                prop_assert_eq!(other.fate(offset), settled.map(|(_, code)| fate(*code)));
+            }
+            prop_assert!(other.runs.windows(2).all(|two| two[0].end < two[1].start), "{:?}", other.runs);
+        }
+
         #[test]
         fn runs_are_read_as_written(
             start in 0i64..1 << 40,

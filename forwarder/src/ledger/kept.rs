@@ -20,10 +20,18 @@ pub struct Kept {
 impl Kept {
     /// The string, of at most [`MAX_METADATA_BYTES`]: `runs;view;totals;odd`.
     pub fn encode(&self, committed: i64) -> String {
+        self.write(committed).0
+    }
+
+    /// The same, and how full the room is for what is beyond the offset: from 0 to 1, where what does not fit is left out.
+    pub fn write(&self, committed: i64) -> (String, f64) {
         let account = self.account.encode();
         let room = MAX_METADATA_BYTES.saturating_sub(account.len() + 2 * BETWEEN.len_utf8());
         let (runs, odd) = self.ahead.encode(committed, room);
-        format!("{runs}{BETWEEN}{account}{BETWEEN}{odd}")
+        // The odd ones have half of it.
+        let taken = (runs.len() + odd.len()).max(2 * odd.len());
+        let filled = taken as f64 / room.max(1) as f64;
+        (format!("{runs}{BETWEEN}{account}{BETWEEN}{odd}"), filled)
     }
 
     /// Reads what `encode` wrote, or an older build's. Somebody else's string is nothing kept.
@@ -79,8 +87,9 @@ mod tests {
         let mut kept = kept();
         kept.ahead.runs = (0..5_000).map(|i| i * 300 + 11..i * 300 + 13).collect();
         kept.ahead.odd = (0..5_000).map(|i| (i * 300 + 11, Fate::Partly(300))).collect();
-        let text = kept.encode(10);
+        let (text, filled) = kept.write(10);
         assert!(text.len() <= MAX_METADATA_BYTES, "{}", text.len());
+        assert!((0.95..=1.0).contains(&filled), "{filled}");
         assert!(Kept::decode(10, &text).ahead.runs.len() > 50);
     }
 

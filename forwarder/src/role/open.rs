@@ -164,6 +164,7 @@ pub fn forward_settings(args: &SendArgs, process: &crate::args::ProcessArgs) -> 
         group: args.group.clone(),
         headroom_warning: args.headroom_warning,
         requests_in_flight: args.requests_in_flight,
+        fresh_share: args.fresh_share,
         max_request_bytes: args.send_request_bytes,
         backoff_min: args.backoff_min,
         backoff_max: args.backoff_max,

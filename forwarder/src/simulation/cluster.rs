@@ -149,7 +149,8 @@ impl State {
         let stored = |(offset, record): (usize, &Record)| StoredRecord {
             partition,
             offset: offset as i64,
-            timestamp_ms: 1,
+            // Some are old by it for ever, and some are fresh.
+            timestamp_ms: if offset % 3 == 0 { i64::MAX } else { 1 },
             record: record.clone(),
         };
         let lost = |stored: &StoredRecord| {

@@ -138,7 +138,7 @@ impl Forwarder {
         let letters = Link::start(Topic::DeadLetters, cluster, chance);
         let metrics = Arc::new(forward::Metrics::register(&mut Registry::default()));
         let (stop, member) = (CancellationToken::new(), log.member.clone());
-        let settings = forward::Settings { backoff_max, ..settings() };
+        let settings = forward::Settings { backoff_max, ..settings(chance) };
         let forwarding =
             forward::run(log, letters, to.clone(), settings, metrics.clone(), stop.clone());
         let running = slices.0.spawn(forwarding);
@@ -161,6 +161,11 @@ impl Forwarder {
         self.metrics.suppressed_records.get()
     }
 
+    /// Records that overtook others, and such that were let go again.
+    pub fn fresh_records(&self) -> (u64, u64) {
+        (self.metrics.fresh_settled_records.get(), self.metrics.fresh_let_go_records.get())
+    }
+
     /// How it ended, if it did.
     pub fn ended(&mut self) -> Option<String> {
         if !self.running.is_finished() {
@@ -170,11 +175,15 @@ impl Forwarder {
     }
 }
 
-/// Small requests and short pauses: much to be caught in the middle of.
-fn settings() -> forward::Settings {
+/// Small requests and short pauses: much to be caught in the middle of. So little is held that a backlog waits in the log,
+/// which fresh records overtake.
+fn settings(chance: &Chance) -> forward::Settings {
     forward::Settings {
         requests_in_flight: 4,
         max_request_spans: 12,
+        max_held_bytes: 300 + chance.index(3_000),
+        max_fresh_bytes: 300 + chance.index(1_500),
+        fresh_share: [10, 25, 90][chance.index(3)],
         backoff_min: Duration::from_millis(20),
         ..forward::Settings::default()
     }

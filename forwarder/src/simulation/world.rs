@@ -36,6 +36,8 @@ pub struct Tally {
     pub dead_lettered: u64,
     pub repeats: u64,
     pub suppressed: u64,
+    pub overtook: u64,
+    pub let_go: u64,
 }
 
 impl AddAssign for Tally {
@@ -53,6 +55,8 @@ impl AddAssign for Tally {
         self.dead_lettered += other.dead_lettered;
         self.repeats += other.repeats;
         self.suppressed += other.suppressed;
+        self.overtook += other.overtook;
+        self.let_go += other.let_go;
     }
 }
 
@@ -272,6 +276,9 @@ impl World {
     fn account(&mut self, place: usize) {
         let forwarder = &self.forwarders[place];
         self.tally.suppressed += forwarder.suppressed_records();
+        let (overtook, let_go) = forwarder.fresh_records();
+        self.tally.overtook += overtook;
+        self.tally.let_go += let_go;
         let lost = forwarder.lost_spans();
         if lost > 0 {
             self.faults.push(format!("a forwarder says that {lost} spans are lost"));
