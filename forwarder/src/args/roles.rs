@@ -114,6 +114,10 @@ pub struct ReceiveArgs {
     /// How long a request may take to arrive.
     #[arg(long, env = "SPANFERRY_READ_TIMEOUT", default_value = "10s", value_name = "DURATION", value_parser = duration)]
     pub read_timeout: Duration,
+    /// What a record holds: the spans of one trace, or those of all traces of a batch that are of one partition. The
+    /// second costs less where traces are short; each partition has the same traces either way.
+    #[arg(long, env = "SPANFERRY_RECORD", value_name = "OF", value_parser = ["trace", "batch"], default_value = "trace")]
+    pub record: String,
     /// What Retry-After says to a sender that is to come again.
     #[arg(long, env = "SPANFERRY_RETRY_AFTER", default_value = "1s", value_name = "DURATION", value_parser = duration)]
     pub retry_after: Duration,

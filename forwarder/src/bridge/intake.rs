@@ -8,11 +8,10 @@ use super::room::{Room, Taken};
 use super::settings::Settings;
 use super::spool::{Batch, Spool};
 use crate::log::{Log, LogError};
-use crate::otlp::split::split as divide;
 use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
@@ -28,6 +27,8 @@ pub struct Intake {
     /// What the log said when it was asked last for its partitions; `None` when it answered.
     away: Arc<Mutex<Option<LogError>>>,
     is_asking: Arc<AtomicBool>,
+    /// The log's partitions as it said last; 0 before.
+    partitions: AtomicU32,
     /// Room for bytes in flight.
     pub room: Room,
     /// The bridge's bounds.
@@ -45,7 +46,8 @@ impl Intake {
         metrics: Arc<Metrics>,
         spool: Option<Arc<Spool>>,
     ) -> Self {
-        let new = || Arc::new(Writer::new(log.clone(), dead_letters, metrics.clone()));
+        let record = settings.record;
+        let new = || Arc::new(Writer::new(log.clone(), dead_letters, metrics.clone(), record));
         let writer = spool.as_ref().map_or_else(new, |spool| spool.writer().clone());
         let room = Room::new(settings.max_bytes_in_flight, metrics.bytes_in_flight.clone());
         Self {
@@ -56,6 +58,7 @@ impl Intake {
             overdue: Arc::default(),
             away: Arc::default(),
             is_asking: Arc::default(),
+            partitions: AtomicU32::new(0),
             room,
             settings,
             metrics,
@@ -99,6 +102,8 @@ impl Intake {
                 pending
             }
         };
+        // The records have what they need of it, and the wait may be long.
+        drop(body);
         self.show();
         match tokio::time::timeout(self.settings.ack_timeout, pending.clone()).await {
             Ok(result) => result,
@@ -114,7 +119,9 @@ impl Intake {
         taken: Taken,
     ) -> Result<Pending, Refusal> {
         let (limit, received_ms) = (self.writer.max_value_bytes(), now_ms());
-        let split = divide(body, limit)?;
+        let known = || self.partitions.load(Ordering::Relaxed);
+        let partitions = self.spool.as_ref().map_or_else(known, |spool| spool.partitions());
+        let split = self.writer.divide(body, limit, partitions)?;
         let spans = split.traces.iter().map(|part| u64::from(part.spans)).sum();
         let accepted = Accepted { spans, rejected_spans: split.rejected_spans };
         self.metrics.rejected_spans.inc_by(accepted.rejected_spans);
@@ -154,9 +161,11 @@ impl Intake {
         }
         let partitions = self.partitions().await?;
         let limit = self.writer.max_value_bytes();
-        if limit < batch.limit {
-            // With its first answer the log has said that it takes less than was configured.
-            batch.parts = divide(&batch.body, limit)?.traces;
+        self.partitions.store(partitions, Ordering::Relaxed);
+        if limit < batch.limit || !self.writer.is_for(&batch.parts, partitions) {
+            // With its first answer the log has said that it takes less than was configured, or how many partitions
+            // there are.
+            batch.parts = self.writer.divide(&batch.body, limit, partitions)?.traces;
         }
         let limit = limit.min(batch.limit);
         self.writer.prepare(&batch.parts, limit).await?;

@@ -19,7 +19,7 @@ mod tests;
 
 pub use metrics::Metrics;
 pub use serve::{BridgeError, Listeners, run};
-pub use settings::Settings;
+pub use settings::{RecordOf, Settings};
 pub use spool::{Spool, SpoolMetrics, SpoolSettings};
 #[cfg(test)]
 pub(crate) use {intake::Intake, receive::router, spool::pump};

@@ -2,22 +2,28 @@
 
 use super::metrics::Metrics;
 use super::repeats::Sender;
+use super::settings::RecordOf;
 use crate::ledger::{STAMP_HEADER, Stamp, WriterTotals};
 use crate::log::{Acknowledgement, AppendError, Log, LogError, Placed, Record, partition_of};
-use crate::otlp::split::TracePart;
-use bytes::Bytes;
+use crate::otlp::split::{Split, TraceId, TracePart, split, split_by};
+use crate::otlp::wire::WireError;
+use bytes::{Bytes, BytesMut};
 use prost::Message;
-use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Bytes of a record beside its value: key, header and what the log itself adds.
 const RECORD_OVERHEAD: usize = 512;
+/// Bytes of a trace id in hex digits.
+const KEY_BYTES: usize = 32;
+/// Bytes that a stamp takes, about.
+const STAMP_BYTES: usize = 112;
 
 /// Writes records under one name, with running totals per partition.
 pub struct Writer {
     log: Arc<dyn Log>,
     dead_letters: Arc<dyn Log>,
     metrics: Arc<Metrics>,
+    record: RecordOf,
     state: Mutex<State>,
 }
 
@@ -25,7 +31,8 @@ pub struct Writer {
 #[derive(Clone)]
 struct State {
     id: [u8; 16],
-    totals: HashMap<u32, WriterTotals>,
+    /// Of each partition.
+    totals: Vec<WriterTotals>,
 }
 
 /// Records handed to the log.
@@ -44,8 +51,29 @@ pub struct Appended {
 
 impl Writer {
     /// A writer for `log`.
-    pub fn new(log: Arc<dyn Log>, dead_letters: Arc<dyn Log>, metrics: Arc<Metrics>) -> Self {
-        Self { log, dead_letters, metrics, state: Mutex::new(State::new()) }
+    pub fn new(
+        log: Arc<dyn Log>,
+        dead_letters: Arc<dyn Log>,
+        metrics: Arc<Metrics>,
+        record: RecordOf,
+    ) -> Self {
+        Self { log, dead_letters, metrics, record, state: Mutex::new(State::new()) }
+    }
+
+    /// Divides a batch into what its records will hold, each within `limit` bytes unless it is one span. While the
+    /// partitions are not known (0) a record holds one trace.
+    pub fn divide(&self, body: &Bytes, limit: usize, partitions: u32) -> Result<Split, WireError> {
+        match (self.record, partitions) {
+            (RecordOf::Trace, _) | (RecordOf::Batch, 0) => split(body, limit),
+            (RecordOf::Batch, _) => {
+                split_by(body, limit, partitions, |trace| partition_of(&key(trace), partitions))
+            }
+        }
+    }
+
+    /// Whether the parts were divided as `divide` would do it for so many partitions.
+    pub fn is_for(&self, parts: &[TracePart], partitions: u32) -> bool {
+        self.record == RecordOf::Trace || parts.iter().all(|part| part.among == partitions)
     }
 
     /// The largest value of a record, bytes.
@@ -81,12 +109,13 @@ impl Writer {
         partitions: u32,
         now_ms: u64,
     ) -> Result<Appended, AppendError> {
+        self.check_groups(&parts, partitions)?;
         let of = parts.len() as u32;
         let (good, too_large): (Vec<_>, Vec<_>) =
             parts.into_iter().partition(|part| part.value.len() <= limit);
         let letter = |part| self.dead_letter(part, limit);
         let dead_letters = too_large.iter().map(letter).collect::<Result<_, _>>()?;
-        let stamp = Stamp {
+        let mut stamp = Stamp {
             source: sender.source.to_vec(),
             sequence: sender.sequence,
             dropped: sender.dropped,
@@ -99,11 +128,15 @@ impl Writer {
         // The order of the totals is the order of the append: both under one lock.
         let mut state = self.lock();
         let mut next = state.clone();
-        let number = |(i, part)| {
-            next.place(&part, Stamp { part: i as u32 + 1, ..stamp.clone() }, partitions)
+        stamp.writer = next.id.to_vec();
+        // One piece of memory for the keys and stamps of all records.
+        let mut small = BytesMut::with_capacity(good.len() * (KEY_BYTES + STAMP_BYTES));
+        let number = |part| {
+            stamp.part += 1;
+            next.place(part, &mut stamp, &mut small, partitions)
         };
-        let placed: Vec<Placed> = good.into_iter().enumerate().map(number).collect();
-        let totals = next.totals_of(&placed);
+        let placed = good.into_iter().map(number).collect();
+        let totals = next.changed_since(&state);
         let appended = self.log.append(placed);
         if let Err(AppendError::Failed { .. }) = &appended {
             *state = State::new();
@@ -112,6 +145,15 @@ impl Writer {
         let writer = next.id;
         *state = next;
         Ok(Appended { acknowledged, records, spans, dead_letters, writer, totals })
+    }
+
+    /// Traces that were together in one partition need not be when there are more of them.
+    fn check_groups(&self, parts: &[TracePart], partitions: u32) -> Result<(), AppendError> {
+        if parts.iter().all(|part| part.among == 0 || part.among == partitions) {
+            return Ok(());
+        }
+        let detail = format!("it has {partitions} partitions by now; send again");
+        Err(AppendError::Failed { topic: self.log.topic().to_owned(), detail })
     }
 
     /// A batch was not acknowledged for good: its writer ends, and a new one begins.
@@ -134,7 +176,7 @@ impl Writer {
             ("spanferry.dlq.topic".to_owned(), Bytes::from(self.log.topic().to_owned())),
         ];
         let record = Record {
-            key: Some(hex::encode(part.trace_id).into()),
+            key: Some(Bytes::copy_from_slice(&key(&part.trace_id))),
             headers,
             value: part.value.clone(),
         };
@@ -170,33 +212,54 @@ impl Appended {
 
 impl State {
     fn new() -> Self {
-        Self { id: rand::random(), totals: HashMap::new() }
+        Self { id: rand::random(), totals: Vec::new() }
     }
 
-    /// The totals in each partition of these records, which were placed last.
-    fn totals_of(&self, placed: &[Placed]) -> Vec<(u32, WriterTotals)> {
-        let partitions: BTreeSet<u32> = placed.iter().map(|placed| placed.partition).collect();
-        let totals = |partition| Some((partition, *self.totals.get(&partition)?));
-        partitions.into_iter().filter_map(totals).collect()
+    /// The totals of those partitions that something was added to since.
+    fn changed_since(&self, before: &Self) -> Vec<(u32, WriterTotals)> {
+        let before =
+            before.totals.iter().copied().chain(std::iter::repeat(WriterTotals::default()));
+        let changed =
+            self.totals.iter().zip(before).enumerate().filter(|(_, (now, old))| *now != old);
+        changed.map(|(partition, (now, _))| (partition as u32, *now)).collect()
     }
 
-    fn place(&mut self, part: &TracePart, stamp: Stamp, partitions: u32) -> Placed {
-        let key = hex::encode(part.trace_id);
-        let partition = partition_of(key.as_bytes(), partitions);
-        let totals = self.totals.entry(partition).or_default();
+    /// Gives a part its partition, and the stamp its numbers there; key and stamp are written into `small`.
+    fn place(
+        &mut self,
+        part: TracePart,
+        stamp: &mut Stamp,
+        small: &mut BytesMut,
+        partitions: u32,
+    ) -> Placed {
+        let key = key(&part.trace_id);
+        let partition = partition_of(&key, partitions);
+        let place = partition as usize;
+        if place >= self.totals.len() {
+            self.totals.resize(place + 1, WriterTotals::default());
+        }
+        let totals = &mut self.totals[place];
         totals.records += 1;
         totals.spans += u64::from(part.spans);
-        let stamp = Stamp {
-            writer: self.id.to_vec(),
-            total_records: totals.records,
-            total_spans: totals.spans,
-            spans: part.spans,
-            ..stamp
-        };
-        let headers = vec![(STAMP_HEADER.to_owned(), stamp.encode_to_vec().into())];
-        Placed {
-            partition,
-            record: Record { key: Some(key.into()), headers, value: part.value.clone() },
-        }
+        stamp.total_records = totals.records;
+        stamp.total_spans = totals.spans;
+        stamp.spans = part.spans;
+        small.extend_from_slice(&key);
+        let key = small.split().freeze();
+        // It fails for want of room only, and this buffer grows.
+        let _ = stamp.encode(small);
+        let headers = vec![(STAMP_HEADER.to_owned(), small.split().freeze())];
+        Placed { partition, record: Record { key: Some(key), headers, value: part.value } }
     }
+}
+
+/// A record's key.
+fn key(trace: &TraceId) -> [u8; KEY_BYTES] {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let mut key = [0; KEY_BYTES];
+    for (place, byte) in key.chunks_exact_mut(2).zip(trace) {
+        place[0] = DIGITS[usize::from(byte >> 4)];
+        place[1] = DIGITS[usize::from(byte & 15)];
+    }
+    key
 }

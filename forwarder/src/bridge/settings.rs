@@ -2,6 +2,16 @@
 
 use std::time::Duration;
 
+/// What a record holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum RecordOf {
+    /// The spans of one trace of a batch.
+    #[default]
+    Trace,
+    /// The spans of all traces of a batch that are of one partition: less per span where traces are short.
+    Batch,
+}
+
 /// See each field; `Default` is what the flags default to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
@@ -17,6 +27,8 @@ pub struct Settings {
     pub read_timeout: Duration,
     /// What a sender is told to wait before it comes again.
     pub retry_after: Duration,
+    /// What a record holds.
+    pub record: RecordOf,
     /// How long requests in progress may take at the end.
     pub drain_timeout: Duration,
 }
@@ -30,6 +42,7 @@ impl Default for Settings {
             ack_timeout: Duration::from_secs(5),
             read_timeout: Duration::from_secs(10),
             retry_after: Duration::from_secs(1),
+            record: RecordOf::Trace,
             drain_timeout: Duration::from_secs(10),
         }
     }

@@ -43,6 +43,31 @@ async fn each_trace_becomes_a_record_with_its_key_its_partition_and_its_stamp() 
 }
 
 #[tokio::test]
+async fn traces_of_one_partition_share_a_record_when_told_so() {
+    let rig = Rig::start(Settings { record: RecordOf::Batch, ..Settings::default() }).await;
+    let traces: Vec<u8> = (1..=100).collect();
+    for _ in 0..2 {
+        assert_eq!(rig.post(&[PROTOBUF], request(&traces)).await.status, 200);
+    }
+    let records = rig.log.records();
+    assert_eq!(records.len(), 16, "a record for each of eight partitions, twice");
+    let of = |trace: &[u8]| partition_of(hex::encode(trace).as_bytes(), 8);
+    let mut found = Vec::new();
+    for (placed, stamp) in records.iter().zip(rig.stamps()) {
+        let message = ExportTraceServiceRequest::decode(placed.record.value.clone()).unwrap();
+        let spans = &message.resource_spans[0].scope_spans[0].spans;
+        assert!(spans.iter().all(|span| of(&span.trace_id) == placed.partition));
+        assert_eq!(placed.record.key, Some(hex::encode(&spans[0].trace_id).into()));
+        assert_eq!((stamp.spans as usize, stamp.parts), (spans.len(), 8));
+        found.extend(spans.iter().map(|span| span.trace_id[0]));
+    }
+    found.sort_unstable();
+    assert_eq!(found, (1..=100).flat_map(|trace| [trace, trace]).collect::<Vec<u8>>());
+    assert!(rig.stamps()[8..].iter().all(|stamp| stamp.total_records == 2));
+    assert_eq!((rig.metrics.sent_records.get(), rig.metrics.accepted_spans()), (16, 200));
+}
+
+#[tokio::test]
 async fn totals_grow_by_one_record_at_a_time_in_each_partition() {
     let rig = Rig::start(Settings::default()).await;
     for _ in 0..3 {

@@ -1,6 +1,7 @@
 //! A batch to its end: every record of it delivered, or dead-lettered. Tries for ever; gives up no record.
 
 use super::dead_letter::{DeadLetters, Fault};
+use super::divide::holds_several_traces;
 use super::export::{Export, Outcome, Request};
 use super::format::Payload;
 use super::gate::Gate;
@@ -96,10 +97,10 @@ impl Deliverer {
                     settled.extend(self.left_out(part, rejected_spans, &message).await);
                 }
                 Outcome::Refused { reason } if part.len() == 1 => {
-                    settled.push(self.dead_letter(part[0], Fault::Refused, &reason).await);
+                    settled.push(self.refused(part[0], reason).await);
                 }
                 Outcome::TooLarge { reason } if part.len() == 1 => {
-                    settled.push(self.divide(part[0], reason).await);
+                    settled.push(self.divide(part[0], Outcome::TooLarge { reason }).await);
                 }
                 // The guilty record is in one of the halves; the destination took nothing of this request.
                 Outcome::Refused { .. } | Outcome::TooLarge { .. } => parts.extend(halves(part)),
@@ -152,6 +153,14 @@ impl Deliverer {
             }
         }
         (outcome, took)
+    }
+
+    /// One record is to blame; of one that holds several traces, perhaps not all.
+    async fn refused(&self, item: &Item, reason: String) -> (Origin, Fate) {
+        if holds_several_traces(item) {
+            return self.divide(item, Outcome::Refused { reason }).await;
+        }
+        self.dead_letter(item, Fault::Refused, &reason).await
     }
 
     async fn dead_letter(&self, item: &Item, fault: Fault, reason: &str) -> (Origin, Fate) {

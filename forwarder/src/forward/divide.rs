@@ -1,11 +1,12 @@
-//! A record that is too large for the destination, alone in its request: delivered in parts, each holding some of its spans.
+//! A record that the destination does not take, alone in its request: one that is too large is delivered in parts, each
+//! holding some of its spans; one of several traces that is refused is delivered without the traces that are to blame.
 
 use super::dead_letter::Fault;
 use super::deliver::{Deliverer, Item, Origin};
 use super::export::{Outcome, Request};
 use crate::ledger::Fate;
 use crate::log::{Record, StoredRecord};
-use crate::otlp::split::split;
+use crate::otlp::split::{TracePart, split};
 use bytes::Bytes;
 
 /// Some of a record's spans.
@@ -16,14 +17,14 @@ struct Part {
 
 impl Deliverer {
     /// Returns when every part is delivered or dead-lettered.
-    pub(super) async fn divide(&self, item: &Item, reason: String) -> (Origin, Fate) {
+    pub(super) async fn divide(&self, item: &Item, answer: Outcome) -> (Origin, Fate) {
         let Ok(payload) = &item.payload else { return (item.origin, Fate::Delivered) };
         let whole = Part { value: payload.value.clone(), spans: payload.spans };
-        let mut parts = vec![(whole, Some(reason))];
+        let mut parts = vec![(whole, Some(answer))];
         let mut left_out = 0;
-        while let Some((part, too_large)) = parts.pop() {
-            let outcome = match too_large {
-                Some(reason) => Outcome::TooLarge { reason },
+        while let Some((part, answer)) = parts.pop() {
+            let outcome = match answer {
+                Some(answer) => answer,
                 None => self.send(&part.request(), item.lane).await.0,
             };
             match outcome {
@@ -36,10 +37,13 @@ impl Deliverer {
                     let reason = format!("{rejected} of {} spans left out: {message}", part.spans);
                     left_out += self.give_up(item, part, rejected, &reason).await;
                 }
-                Outcome::Refused { reason } => {
-                    let spans = part.spans;
-                    left_out += self.give_up(item, part, spans, &reason).await;
-                }
+                Outcome::Refused { reason } => match part.halves_of_its_traces() {
+                    Some(halves) => parts.extend(halves.map(|half| (half, None))),
+                    None => {
+                        let spans = part.spans;
+                        left_out += self.give_up(item, part, spans, &reason).await;
+                    }
+                },
                 Outcome::TooLarge { reason } => match part.halves() {
                     Some(halves) => parts.extend(halves.into_iter().map(|half| (half, None))),
                     None => {
@@ -76,12 +80,33 @@ impl Part {
     /// Parts of half the size or less, if there is more than one span. Spans that would be in none of them are never left
     /// behind: then there are no halves.
     fn halves(&self) -> Option<Vec<Part>> {
-        let split = split(&self.value, self.value.len() / 2).ok()?;
-        let part = |part: crate::otlp::split::TracePart| Part {
-            value: part.value,
-            spans: part.spans.into(),
-        };
-        let is_divided = split.rejected_spans == 0 && split.traces.len() > 1;
-        is_divided.then(|| split.traces.into_iter().rev().map(part).collect())
+        let parts = parts_of(&self.value, self.value.len() / 2)?;
+        Some(parts.into_iter().rev().collect())
     }
+
+    /// Two parts with half of the traces each, the second one first, if there is more than one: only some may be to blame.
+    fn halves_of_its_traces(&self) -> Option<[Part; 2]> {
+        let traces = parts_of(&self.value, usize::MAX)?;
+        let (first, second) = traces.split_at(traces.len() / 2);
+        Some([joined(second), joined(first)])
+    }
+}
+
+/// Whether only some of a record's spans may be to blame when it is refused.
+pub(super) fn holds_several_traces(item: &Item) -> bool {
+    let value = item.payload.as_ref().ok().map(|payload| &payload.value);
+    value.and_then(|value| parts_of(value, usize::MAX)).is_some()
+}
+
+/// The parts of up to `limit` bytes, one trace in each, if there is more than one; `None` if a span would be in none.
+fn parts_of(value: &Bytes, limit: usize) -> Option<Vec<Part>> {
+    let split = split(value, limit).ok()?;
+    let part = |part: TracePart| Part { value: part.value, spans: part.spans.into() };
+    let is_divided = split.rejected_spans == 0 && split.traces.len() > 1;
+    is_divided.then(|| split.traces.into_iter().map(part).collect())
+}
+
+fn joined(parts: &[Part]) -> Part {
+    let values: Vec<&[u8]> = parts.iter().map(|part| &part.value[..]).collect();
+    Part { value: values.concat().into(), spans: parts.iter().map(|part| part.spans).sum() }
 }

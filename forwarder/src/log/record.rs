@@ -25,7 +25,15 @@ impl Record {
             self.headers.iter().map(|(name, value)| name.len() + value.len()).sum();
         self.key.as_ref().map_or(0, Bytes::len) + headers + self.value.len()
     }
+
+    /// Bytes that it takes in memory, about: what bounds of memory count, since of small records it is a multiple.
+    pub fn memory(&self) -> usize {
+        self.size() + IN_MEMORY
+    }
 }
+
+/// What a record takes in memory beside its bytes, about: its places in lists, its stamp once it is read.
+const IN_MEMORY: usize = 256;
 
 /// A record and the partition that it is for.
 #[derive(Debug, Clone, PartialEq, Eq)]

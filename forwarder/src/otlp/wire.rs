@@ -74,6 +74,7 @@ pub struct Fields<'a> {
 impl Iterator for Fields<'_> {
     type Item = Result<Field, WireError>;
 
+    #[inline]
     fn next(&mut self) -> Option<Self::Item> {
         if self.at >= self.bytes.len() {
             return None;
@@ -84,6 +85,7 @@ impl Iterator for Fields<'_> {
     }
 }
 
+#[inline]
 fn read_field(bytes: &[u8], start: usize, depth: usize) -> Result<Field, WireError> {
     let (tag, at) = read_varint(bytes, start, start)?;
     let number = u32::try_from(tag >> 3).ok().filter(|n| (1..1 << 29).contains(n));
@@ -131,7 +133,16 @@ fn skip_group(
 }
 
 /// The varint at `at` and the place behind it; `start` is the field's start, for the error.
+#[inline]
 fn read_varint(bytes: &[u8], at: usize, start: usize) -> Result<(u64, usize), WireError> {
+    match bytes.get(at) {
+        // Nearly all tags and lengths.
+        Some(byte) if *byte < 0x80 => Ok((u64::from(*byte), at + 1)),
+        _ => read_long_varint(bytes, at, start),
+    }
+}
+
+fn read_long_varint(bytes: &[u8], at: usize, start: usize) -> Result<(u64, usize), WireError> {
     let mut value = 0u64;
     for i in 0..10 {
         let byte =

@@ -74,6 +74,7 @@ fn spool_settings(
         bytes: args.spool_bytes as u64,
         after: args.spool_after,
         max_request_bytes: settings.max_request_bytes,
+        record: settings.record,
         max_bytes_in_flight: settings.max_bytes_in_flight,
     }))
 }

@@ -4,7 +4,7 @@ use super::RoleError;
 use crate::admin::{self, Admin, Ledger, Ready, Said};
 use crate::args::{ArgsError, SendArgs};
 use crate::audit::{Audit, Claims, Peer, Report};
-use crate::bridge;
+use crate::bridge::{self, RecordOf};
 use crate::forward::{self, Destination, Export};
 use crate::ledger::Written;
 use crate::log::{Log, LogError, LogLocation, LogSettings, TopicSettings};
@@ -154,6 +154,7 @@ pub fn bridge_settings(
         ack_timeout: args.ack_timeout,
         read_timeout: args.read_timeout,
         retry_after: args.retry_after,
+        record: if args.record == "batch" { RecordOf::Batch } else { RecordOf::Trace },
         drain_timeout: process.drain_timeout,
     }
 }

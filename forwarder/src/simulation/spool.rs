@@ -1,7 +1,7 @@
 //! A bridge's disk: what was not synced when the bridge crashed is there, or not, or in part.
 
 use super::chance::Chance;
-use crate::bridge::{Metrics, Spool, SpoolSettings};
+use crate::bridge::{Metrics, RecordOf, Spool, SpoolSettings};
 use crate::log::Log;
 use crate::log::embedded::faults::Hands;
 use crate::log::embedded::platter::Platter;
@@ -33,6 +33,7 @@ impl SpoolDisk {
             bytes: 1 << 20,
             after: Duration::from_millis(100),
             max_request_bytes: 1 << 20,
+            record: RecordOf::Trace,
             max_bytes_in_flight: 8 << 20,
         };
         Spool::open_in_hands(&settings, &Hands::on(&self.platter), log, letters, metrics).unwrap()

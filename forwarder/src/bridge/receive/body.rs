@@ -37,7 +37,8 @@ pub async fn read(
 }
 
 async fn collect(body: &mut Body, limit: usize, taken: &mut Taken) -> Result<Bytes, Refusal> {
-    let mut whole = BytesMut::new();
+    let said = body.size_hint().exact().map_or(0, |length| length as usize);
+    let mut whole = BytesMut::with_capacity(said.min(limit));
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|error| Refusal::Incomplete(error.to_string()))?;
         let Ok(data) = frame.into_data() else { continue };

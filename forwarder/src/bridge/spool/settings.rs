@@ -1,5 +1,6 @@
 //! What the spool is run with.
 
+use crate::bridge::settings::RecordOf;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -14,6 +15,8 @@ pub struct SpoolSettings {
     pub after: Duration,
     /// The largest request, bytes.
     pub max_request_bytes: usize,
+    /// What a record of the log holds.
+    pub record: RecordOf,
     /// Bytes of requests in progress, at most.
     pub max_bytes_in_flight: usize,
 }

@@ -13,7 +13,7 @@ use crate::bridge::produce::{Appended, Writer};
 use crate::bridge::refusal::Refusal;
 use crate::bridge::repeats::Sender;
 use crate::log::{AppendError, Log, LogError};
-use crate::otlp::split::{TracePart, split};
+use crate::otlp::split::TracePart;
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::FutureExt;
@@ -130,7 +130,12 @@ impl Spool {
             open: HashMap::new(),
         };
         Arc::new(Self {
-            writer: Arc::new(Writer::new(log.clone(), dead_letters, metrics.clone())),
+            writer: Arc::new(Writer::new(
+                log.clone(),
+                dead_letters,
+                metrics.clone(),
+                settings.record,
+            )),
             log,
             disk,
             metrics,
@@ -188,12 +193,18 @@ impl Spool {
         }
     }
 
-    /// Divides a batch anew when the log has said that it takes less than was known.
+    /// The log's partitions; 0 before the pump has found it.
+    pub fn partitions(&self) -> u32 {
+        self.lock().partitions
+    }
+
+    /// Divides a batch anew when the log has said that it takes less than was known, or has other partitions.
     fn fit(&self, batch: &mut Batch) -> Result<(), Refusal> {
         let limit = self.writer.max_value_bytes();
-        if limit < batch.limit {
-            batch.parts = split(&batch.body, limit)?.traces;
-            batch.limit = limit;
+        let partitions = self.partitions();
+        if limit < batch.limit || !self.writer.is_for(&batch.parts, partitions) {
+            batch.parts = self.writer.divide(&batch.body, limit, partitions)?.traces;
+            batch.limit = limit.min(batch.limit);
         }
         Ok(())
     }

@@ -78,6 +78,7 @@ impl Rig {
             bytes,
             after: Duration::from_millis(50),
             max_request_bytes: settings.max_request_bytes,
+            record: settings.record,
             max_bytes_in_flight: settings.max_bytes_in_flight,
         };
         Self::start_before(settings, log, Some(spool)).await

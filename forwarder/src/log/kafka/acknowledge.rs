@@ -1,20 +1,21 @@
 //! One append's acknowledgement: a countdown of its records' delivery reports, and one answer.
 
+use super::native::produce::KeepsValue;
 use crate::log::{Acknowledgement, AppendError};
+use bytes::Bytes;
 use futures_util::FutureExt;
+use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::oneshot;
 
 type Answer = Result<Vec<i64>, AppendError>;
 
 /// An append that waits for its records.
-pub(super) struct Pending(Mutex<Countdown>);
-
-struct Countdown {
-    offsets: Vec<i64>,
-    left: usize,
+pub(super) struct Pending {
+    offsets: Vec<AtomicI64>,
+    left: AtomicUsize,
     /// Gone when the answer was given.
-    answer: Option<oneshot::Sender<Answer>>,
+    answer: Mutex<Option<oneshot::Sender<Answer>>>,
 }
 
 /// One record of an append, on its way through librdkafka.
@@ -22,6 +23,8 @@ pub(super) struct Slot {
     pub(super) pending: Arc<Pending>,
     /// Its place in the append.
     pub(super) index: usize,
+    /// Its value, which librdkafka reads where it stands.
+    pub(super) value: Bytes,
     /// Its share of the queue.
     pub(super) bytes: usize,
 }
@@ -29,39 +32,45 @@ pub(super) struct Slot {
 /// Starts the countdown of `records` (at least one).
 pub(super) fn pending(topic: &str, records: usize) -> (Arc<Pending>, Acknowledgement) {
     let (answer, receiver) = oneshot::channel();
-    let offsets = vec![-1; records];
-    let countdown = Countdown { offsets, left: records, answer: Some(answer) };
+    let offsets = (0..records).map(|_| AtomicI64::new(-1)).collect();
+    let (left, answer) = (AtomicUsize::new(records), Mutex::new(Some(answer)));
     let topic = topic.to_string();
     let acknowledgement = async move {
         let answer = receiver.await;
         answer.unwrap_or(Err(AppendError::Closed { topic }))
     };
-    (Arc::new(Pending(Mutex::new(countdown))), acknowledgement.boxed())
+    (Arc::new(Pending { offsets, left, answer }), acknowledgement.boxed())
 }
 
 impl Slot {
     /// The record is stored at `offset`.
     pub(super) fn stored(&self, offset: i64) {
-        let mut countdown = self.pending.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(place) = countdown.offsets.get_mut(self.index) {
-            *place = offset;
+        let Pending { offsets, left, .. } = &*self.pending;
+        if let Some(place) = offsets.get(self.index) {
+            place.store(offset, Ordering::Relaxed);
         }
-        countdown.left = countdown.left.saturating_sub(1);
-        if countdown.left == 0 {
-            let offsets = std::mem::take(&mut countdown.offsets);
-            countdown.answer(Ok(offsets));
+        // The last one sees what all others stored before they counted down.
+        if left.fetch_sub(1, Ordering::AcqRel) == 1 {
+            let offsets = offsets.iter().map(|offset| offset.load(Ordering::Relaxed));
+            self.pending.answer(Ok(offsets.collect()));
         }
     }
 
     /// The record was not acknowledged: nor is the append.
     pub(super) fn failed(&self, error: AppendError) {
-        self.pending.0.lock().unwrap_or_else(PoisonError::into_inner).answer(Err(error));
+        self.pending.answer(Err(error));
     }
 }
 
-impl Countdown {
-    fn answer(&mut self, answer: Answer) {
-        if let Some(sender) = self.answer.take() {
+impl KeepsValue for Box<Slot> {
+    fn value(&self) -> &[u8] {
+        &self.value
+    }
+}
+
+impl Pending {
+    fn answer(&self, answer: Answer) {
+        if let Some(sender) = self.answer.lock().unwrap_or_else(PoisonError::into_inner).take() {
             // Nobody may wait any more: the records are stored all the same.
             let _ = sender.send(answer);
         }
@@ -73,7 +82,7 @@ mod tests {
     use super::*;
 
     fn slot(pending: &Arc<Pending>, index: usize) -> Slot {
-        Slot { pending: pending.clone(), index, bytes: 0 }
+        Slot { pending: pending.clone(), index, value: Bytes::new(), bytes: 0 }
     }
 
     #[test]

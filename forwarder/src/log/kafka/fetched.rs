@@ -50,9 +50,9 @@ impl Fetched {
         self.readable.notify_one();
     }
 
-    /// Adds a record behind the others.
+    /// Adds a record behind the others. The caller tells `next` of it, once for several.
     pub(super) fn push(&self, record: StoredRecord) {
-        let bytes = record.record.size();
+        let bytes = record.record.memory();
         let mut inner = self.lock();
         inner.bytes += bytes;
         let full = |batch: &Batch| {
@@ -65,8 +65,16 @@ impl Fetched {
             batch.bytes += bytes;
             batch.records.push(record);
         }
-        drop(inner);
+    }
+
+    /// There are records for `next`.
+    pub(super) fn tell_of_records(&self) {
         self.readable.notify_one();
+    }
+
+    /// Whether it holds all that it may.
+    pub(super) fn is_full(&self) -> bool {
+        self.lock().bytes >= self.limit
     }
 
     /// Drops the records of partitions that go.
@@ -74,7 +82,7 @@ impl Fetched {
         let mut inner = self.lock();
         for batch in &mut inner.batches {
             batch.records.retain(|record| !partitions.contains(&record.partition));
-            batch.bytes = batch.records.iter().map(|record| record.record.size()).sum();
+            batch.bytes = batch.records.iter().map(|record| record.record.memory()).sum();
         }
         inner.batches.retain(|batch| !batch.records.is_empty());
         inner.bytes = inner.batches.iter().map(|batch| batch.bytes).sum();
@@ -167,6 +175,11 @@ mod tests {
         StoredRecord { partition, offset, timestamp_ms: 0, record }
     }
 
+    /// Room for so many records.
+    fn room_for(records: usize) -> Fetched {
+        Fetched::new(records * record(0, 0).record.memory())
+    }
+
     fn offsets(fetched: &Fetched) -> Vec<(u32, i64)> {
         match fetched.next().now_or_never() {
             Some(Ok(Event::Records(records))) => {
@@ -188,7 +201,7 @@ mod tests {
 
     #[test]
     fn records_of_partitions_that_go_are_forgotten_with_their_bytes() {
-        let fetched = Fetched::new(40);
+        let fetched = room_for(4);
         for offset in 0..2 {
             fetched.push(record(0, offset));
             fetched.push(record(1, offset));
@@ -201,7 +214,7 @@ mod tests {
 
     #[test]
     fn it_is_full_at_its_bound_and_has_room_at_half_of_it() {
-        let fetched = Fetched::new(20);
+        let fetched = room_for(2);
         assert!(fetched.wait_for_room(Duration::ZERO));
         fetched.push(record(0, 1));
         assert!(fetched.wait_for_room(Duration::ZERO));

@@ -3,6 +3,7 @@
 use super::cluster::{Cluster, refused};
 use super::membership::stored;
 use super::native;
+use super::pages::Pages;
 use super::rebalance::list_of;
 use super::topic::Topic;
 use crate::log::{Commit, LogError, Scan, Standing, StoredRecord, Stretch};
@@ -162,12 +163,12 @@ fn read(
     }
     let consumer: BaseConsumer = config.create().map_err(|error| refused(&error))?;
     consumer.assign(&list).map_err(|error| question.unavailable(&error))?;
-    let (mut records, mut since) = (Vec::new(), Instant::now());
+    let (mut records, mut pages, mut since) = (Vec::new(), Pages::default(), Instant::now());
     while !open.is_empty() {
         match consumer.poll(POLL) {
             Some(Ok(message)) => {
                 since = Instant::now();
-                take(stored(&message), &mut open, &mut records);
+                take(stored(&message, &mut pages), &mut open, &mut records);
             }
             // Behind the last record there may be markers of transactions, which are no records.
             Some(Err(KafkaError::PartitionEOF(partition))) => {

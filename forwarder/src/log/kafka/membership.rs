@@ -2,10 +2,10 @@
 //! nobody calls `next`. When what was fetched is not taken it waits, and then pauses the partitions.
 
 use super::native;
+use super::pages::Pages;
 use super::rebalance::Member;
 use super::topic::Topic;
 use crate::log::{LogError, Record, StoredRecord};
-use bytes::Bytes;
 use rdkafka::Message;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, KafkaResult};
@@ -20,6 +20,8 @@ pub(super) type MemberConsumer = BaseConsumer<Member>;
 
 /// How long one poll lasts; what is told to the thread otherwise is noticed after it.
 const POLL: Duration = Duration::from_millis(100);
+/// Records that are taken before the caller of `next` hears of them: waking it for each costs more than the record.
+const AT_ONCE: usize = 128;
 /// How long a full reader waits before it pauses. To pause throws away what librdkafka has fetched, so a caller who is
 /// only slower than Kafka shall not cause it; to wait longer would delay rebalances.
 const PATIENCE: Duration = Duration::from_millis(1_000);
@@ -40,8 +42,9 @@ pub(super) fn serve(consumer: Arc<MemberConsumer>, topic: &Topic) {
     }
     match consumer.subscribe(&[topic.name()]) {
         Ok(()) => {
+            let mut pages = Pages::default();
             while !stopping() {
-                turn(&consumer, &member);
+                turn(&consumer, &member, &mut pages);
             }
         }
         Err(error) => member.fetched.fail(fatal(&member, &error)),
@@ -49,8 +52,8 @@ pub(super) fn serve(consumer: Arc<MemberConsumer>, topic: &Topic) {
     leave(consumer);
 }
 
-/// One poll, when there is room for what it brings or the partitions are paused.
-fn turn(consumer: &MemberConsumer, member: &Member) {
+/// A few polls, when there is room for what it brings or the partitions are paused.
+fn turn(consumer: &MemberConsumer, member: &Member, pages: &mut Pages) {
     if member.paused.load(Ordering::Acquire) {
         if member.fetched.has_room() {
             set_paused(consumer, member, false);
@@ -58,14 +61,29 @@ fn turn(consumer: &MemberConsumer, member: &Member) {
     } else if !member.fetched.wait_for_room(PATIENCE) {
         set_paused(consumer, member, true);
     }
-    match consumer.poll(POLL) {
-        Some(Ok(message)) => take(member, &message),
-        Some(Err(error @ KafkaError::MessageConsumptionFatal(_))) => {
-            member.fetched.fail(fatal(member, &error));
+    let mut patience = POLL;
+    for _ in 0..AT_ONCE {
+        match consumer.poll(patience) {
+            Some(Ok(message)) => take(member, &message, pages),
+            Some(Err(error)) => {
+                trouble(member, &error);
+                break;
+            }
+            None => break,
         }
+        if member.fetched.is_full() {
+            break;
+        }
+        patience = Duration::ZERO;
+    }
+    member.fetched.tell_of_records();
+}
+
+fn trouble(member: &Member, error: &KafkaError) {
+    match error {
+        KafkaError::MessageConsumptionFatal(_) => member.fetched.fail(fatal(member, error)),
         // The context was told too, and librdkafka gets over it.
-        Some(Err(error)) => debug!(topic = member.topic, %error, "poll"),
-        None => {}
+        error => debug!(topic = member.topic, %error, "poll"),
     }
 }
 
@@ -86,21 +104,21 @@ fn set_paused(consumer: &MemberConsumer, member: &Member, paused: bool) {
     }
 }
 
-fn take(member: &Member, message: &BorrowedMessage<'_>) {
+fn take(member: &Member, message: &BorrowedMessage<'_>, pages: &mut Pages) {
     member.reach.answered();
     let partition = message.partition() as u32;
     if !member.positions.read(partition, message.offset()) {
         return;
     }
-    member.fetched.push(stored(message));
+    member.fetched.push(stored(message, pages));
 }
 
 /// A message as a record of ours.
-pub(super) fn stored(message: &BorrowedMessage<'_>) -> StoredRecord {
+pub(super) fn stored(message: &BorrowedMessage<'_>, pages: &mut Pages) -> StoredRecord {
     let record = Record {
-        key: message.key().map(Bytes::copy_from_slice),
-        headers: native::headers(message),
-        value: message.payload().map(Bytes::copy_from_slice).unwrap_or_default(),
+        key: message.key().map(|key| pages.copy(key)),
+        headers: native::headers(message, pages),
+        value: message.payload().map(|value| pages.copy(value)).unwrap_or_default(),
     };
     StoredRecord {
         partition: message.partition() as u32,

@@ -11,6 +11,7 @@ mod fetched;
 mod look;
 mod membership;
 mod native;
+mod pages;
 mod positions;
 mod producer;
 mod queue;

@@ -1,6 +1,9 @@
 //! What rdkafka gives no way to, or no way that is free of panics: foreign header names and commit metadata need not
-//! be UTF-8. The only unsafe lines of the project's Kafka side.
+//! be UTF-8; and a record's value need not be copied. The only unsafe lines of the project's Kafka side.
 
+pub(super) mod produce;
+
+use super::pages::Pages;
 use bytes::Bytes;
 use rdkafka::TopicPartitionList;
 use rdkafka::bindings;
@@ -11,7 +14,7 @@ use std::ffi::CStr;
 use std::{ptr, slice};
 
 /// A message's headers in order; bytes of a name that are not UTF-8 are replaced.
-pub(super) fn headers(message: &BorrowedMessage<'_>) -> Vec<(String, Bytes)> {
+pub(super) fn headers(message: &BorrowedMessage<'_>, pages: &mut Pages) -> Vec<(String, Bytes)> {
     let mut headers = ptr::null_mut();
     // SAFETY: the message is alive as long as the borrow; on success librdkafka sets `headers` to what the message owns.
     let error = unsafe { bindings::rd_kafka_message_headers(message.ptr(), &mut headers) };
@@ -33,7 +36,7 @@ pub(super) fn headers(message: &BorrowedMessage<'_>) -> Vec<(String, Bytes)> {
         // SAFETY: librdkafka ends every name with a zero byte, and keeps it as long as the message.
         let name = unsafe { CStr::from_ptr(name) }.to_string_lossy().into_owned();
         // SAFETY: librdkafka keeps `size` bytes at `value` as long as the message.
-        found.push((name, Bytes::copy_from_slice(unsafe { bytes(value.cast(), size) })));
+        found.push((name, pages.copy(unsafe { bytes(value.cast(), size) })));
     }
     found
 }

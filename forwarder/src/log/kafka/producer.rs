@@ -122,8 +122,9 @@ impl Producer {
         let topic = self.topic.name();
         let (pending, acknowledgement) = pending(topic, records.len());
         for (index, Placed { partition, record }) in records.iter().enumerate() {
-            let slot = Slot { pending: pending.clone(), index, bytes: record.size() };
-            if let Err(detail) = writer.send(topic, *partition, record, slot) {
+            let value = record.value.clone();
+            let slot = Slot { pending: pending.clone(), index, value, bytes: record.size() };
+            if let Err(detail) = writer.send(*partition, record, slot) {
                 let rest = &records[index..];
                 let bytes = rest.iter().map(|placed| placed.record.size()).sum();
                 self.queue.leave(rest.len(), bytes);

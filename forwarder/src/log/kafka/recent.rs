@@ -4,6 +4,7 @@
 use super::cluster::{Cluster, refused};
 use super::look::{BATCH_RECORDS, BATCHES_AHEAD, Batch, Batches, NO_GROUP, POLL};
 use super::membership::stored;
+use super::pages::Pages;
 use super::topic::Topic;
 use crate::log::{LogError, Scan};
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -66,13 +67,13 @@ fn read(
         what: format!("reading topic {topic} from its end"),
         detail: error.to_string(),
     })?;
-    let mut records = Vec::new();
+    let (mut records, mut pages) = (Vec::new(), Pages::default());
     while !batches.is_closed() {
         let patience = if records.is_empty() { POLL } else { Duration::ZERO };
         let message = consumer.poll(patience);
         let is_idle = message.is_none();
         match message {
-            Some(Ok(message)) => records.push(stored(&message)),
+            Some(Ok(message)) => records.push(stored(&message, &mut pages)),
             // librdkafka gets over it.
             Some(Err(error)) => debug!(topic, %error, "poll"),
             None => {}

@@ -2,6 +2,7 @@
 //! behind it fails too, and a new writer takes its place.
 
 use super::acknowledge::Slot;
+use super::native::produce::TopicProducer;
 use super::queue::Queue;
 use super::reach::Reach;
 use crate::log::{AppendError, Record};
@@ -10,10 +11,7 @@ use rdkafka::Message;
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::{Header, OwnedHeaders};
-use rdkafka::producer::{
-    BaseProducer, BaseRecord, DeliveryResult, Producer, ProducerContext, PurgeConfig,
-};
+use rdkafka::producer::{BaseProducer, DeliveryResult, Producer, ProducerContext, PurgeConfig};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::thread;
@@ -26,7 +24,7 @@ const WIND_DOWN: Duration = Duration::from_secs(if cfg!(test) { 2 } else { 10 })
 
 /// A running producer. Dropping it lets its thread bring what is queued to an end, within 10 s.
 pub(super) struct Writer {
-    producer: Arc<BaseProducer<Deliveries>>,
+    producer: TopicProducer<Deliveries>,
     state: Arc<State>,
 }
 
@@ -59,7 +57,8 @@ impl Writer {
         let producer: BaseProducer<Deliveries> =
             config.create_with_context(deliveries).map_err(|error| error.to_string())?;
         let producer = Arc::new(producer);
-        let writer = Self { producer: producer.clone(), state: state.clone() };
+        let records = TopicProducer::new(producer.clone(), topic)?;
+        let writer = Self { producer: records, state: state.clone() };
         let name = "kafka-producer".to_string();
         let thread = thread::Builder::new().name(name).spawn(move || serve(producer, &state));
         thread.map_err(|error| error.to_string())?;
@@ -71,27 +70,9 @@ impl Writer {
         self.state.broken.get().map(String::as_str)
     }
 
-    /// Hands a record to librdkafka. When that fails the writer is broken.
-    pub(super) fn send(
-        &self,
-        topic: &str,
-        partition: u32,
-        record: &Record,
-        slot: Slot,
-    ) -> Result<(), String> {
-        let mut message = BaseRecord::with_opaque_to(topic, Box::new(slot))
-            .partition(partition as i32)
-            .payload(record.value.as_ref());
-        if let Some(key) = &record.key {
-            message = message.key(key.as_ref());
-        }
-        if !record.headers.is_empty() {
-            let headers = OwnedHeaders::new_with_capacity(record.headers.len());
-            message = message.headers(record.headers.iter().fold(headers, |headers, (key, v)| {
-                headers.insert(Header { key, value: Some(v.as_ref()) })
-            }));
-        }
-        self.producer.send(message).map_err(|(error, _)| {
+    /// Hands a record to librdkafka; its value stands in the slot. When that fails the writer is broken.
+    pub(super) fn send(&self, partition: u32, record: &Record, slot: Slot) -> Result<(), String> {
+        self.producer.send(partition, record, Box::new(slot)).map_err(|error| {
             let detail = error.to_string();
             self.state.broken.get_or_init(|| detail.clone());
             detail

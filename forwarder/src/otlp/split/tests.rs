@@ -1,4 +1,6 @@
 use super::super::count::count_spans;
+use super::super::field;
+use super::super::wire::put_header;
 use super::*;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::InstrumentationScope;
@@ -159,6 +161,31 @@ fn a_span_above_the_limit_is_alone_in_its_part() {
 fn every_truncation_is_an_error_or_a_shorter_request() {
     let bytes: Bytes = request(&[vec![vec![1, 2], vec![3]]]).encode_to_vec().into();
     assert!((1..bytes.len()).all(|end| split(&bytes.slice(..end), usize::MAX).is_err()));
+}
+
+#[test]
+fn traces_of_a_group_share_a_part_and_keep_their_order() {
+    let message = request(&[vec![vec![1, 2, 3, 1], vec![4]], vec![vec![2, 5]]]);
+    let bytes = message.encode_to_vec().into();
+    let split = split_by(&bytes, usize::MAX, 2, |trace| u32::from(trace[0] % 2)).unwrap();
+    let ids: Vec<u8> = split.traces.iter().map(|part| part.trace_id[0]).collect();
+    assert_eq!(ids, [1, 2], "the first of each group");
+    for part in &split.traces {
+        let wanted: Vec<_> = flat(&message)
+            .into_iter()
+            .filter(|(.., span)| span.trace_id[0] % 2 == part.trace_id[0] % 2)
+            .collect();
+        assert_eq!(flat(&ExportTraceServiceRequest::decode(part.value.clone()).unwrap()), wanted);
+        assert_eq!((part.spans as usize, part.among), (wanted.len(), 2));
+    }
+}
+
+#[test]
+fn a_group_above_the_limit_is_divided_by_its_spans() {
+    let message = request(&[vec![(1..=40).collect()]]);
+    let split = split_by(&message.encode_to_vec().into(), 600, 1, |_| 0).unwrap();
+    assert!(split.traces.len() > 2 && split.traces.iter().all(|part| part.value.len() <= 600));
+    assert_eq!(split.traces.iter().map(|part| part.spans).sum::<u32>(), 40);
 }
 
 proptest! {

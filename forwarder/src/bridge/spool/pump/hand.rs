@@ -5,7 +5,6 @@ use crate::bridge::refusal::Refusal;
 use crate::bridge::spool::entry::Entry;
 use crate::bridge::spool::switch::Spool;
 use crate::log::{AppendError, StoredRecord};
-use crate::otlp::split::split;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
@@ -43,8 +42,8 @@ impl Spool {
     }
 
     async fn write(&self, record: &StoredRecord, entry: &Entry) -> Hand {
-        let limit = self.writer.max_value_bytes();
-        let parts = match split(&entry.body, limit) {
+        let (limit, partitions) = (self.writer.max_value_bytes(), self.partitions());
+        let parts = match self.writer.divide(&entry.body, limit, partitions) {
             Ok(split) => split.traces,
             Err(error) => return self.set_aside(record, entry.spans, &error.to_string()).await,
         };
@@ -53,7 +52,6 @@ impl Spool {
             tokio::time::sleep(PATIENCE).await;
             return Hand::Full;
         }
-        let partitions = self.lock().partitions;
         match self.writer.append(parts, limit, &entry.sender, partitions, entry.received_ms) {
             Ok(appended) => {
                 let writer = self.writer.clone();

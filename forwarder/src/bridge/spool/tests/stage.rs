@@ -4,6 +4,7 @@
 use super::super::disk::Disk;
 use super::super::switch::Way;
 use super::super::{Batch, Spool, SpoolSettings, pump};
+use crate::bridge::RecordOf;
 use crate::bridge::metrics::Metrics;
 use crate::bridge::refusal::Refusal;
 use crate::bridge::repeats::Sender;
@@ -63,6 +64,7 @@ impl Stage {
             bytes: 64 << 20,
             after: Duration::from_millis(60),
             max_request_bytes: 1 << 20,
+            record: RecordOf::Trace,
             max_bytes_in_flight: 8 << 20,
         };
         let letters = Double::new("traces.dlq", 1);
