@@ -68,7 +68,7 @@ pub struct LogArgs {
     #[arg(long, env = "SPANFERRY_QUEUE_BYTES", default_value = "32MiB", value_name = "SIZE", value_parser = size)]
     pub queue_bytes: usize,
     /// Bytes that a reader fetches ahead, at most.
-    #[arg(long, env = "SPANFERRY_FETCH_AHEAD_BYTES", default_value = "16MiB", value_name = "SIZE", value_parser = size)]
+    #[arg(long, env = "SPANFERRY_FETCH_AHEAD_BYTES", default_value = "8MiB", value_name = "SIZE", value_parser = size)]
     pub fetch_ahead_bytes: usize,
     /// A property of librdkafka (security.protocol=SASL_SSL, linger.ms=5, …); repeat for more.
     #[arg(long, env = "SPANFERRY_KAFKA_PROPERTY", value_name = "NAME=VALUE", value_parser = property, value_delimiter = ' ')]

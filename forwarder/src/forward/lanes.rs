@@ -69,7 +69,7 @@ impl Lanes {
     /// Puts a record behind the others of its lane.
     pub fn push(&mut self, item: Item) {
         let queue = self.of_mut(item.lane);
-        queue.held_bytes += item.stored.record.size();
+        queue.held_bytes += item.stored.record.memory();
         queue.items.push_back(item);
     }
 
@@ -89,7 +89,7 @@ impl Lanes {
                 (self.credit + more).min(more)
             }
         };
-        let bytes = items.iter().map(|item| item.stored.record.size()).sum();
+        let bytes = items.iter().map(|item| item.stored.record.memory()).sum();
         Some(Batch { lane, items, bytes })
     }
 
@@ -133,7 +133,7 @@ impl Lanes {
     /// Takes all fresh records out that wait for their request.
     pub fn take_fresh(&mut self) -> Vec<Item> {
         let items: Vec<Item> = self.fresh.items.drain(..).collect();
-        let bytes: usize = items.iter().map(|item| item.stored.record.size()).sum();
+        let bytes: usize = items.iter().map(|item| item.stored.record.memory()).sum();
         self.fresh.held_bytes = self.fresh.held_bytes.saturating_sub(bytes);
         items
     }
@@ -144,7 +144,7 @@ impl Lanes {
             let mut dropped = 0;
             queue.items.retain(|item| {
                 let stays = !partitions.contains(&item.origin.partition);
-                dropped += if stays { 0 } else { item.stored.record.size() };
+                dropped += if stays { 0 } else { item.stored.record.memory() };
                 stays
             });
             queue.held_bytes = queue.held_bytes.saturating_sub(dropped);
@@ -268,7 +268,7 @@ mod tests {
     #[test]
     fn what_goes_out_or_is_forgotten_is_held_no_more() {
         let mut lanes = lanes(8, 25, 4, 4);
-        let size = item(Lane::Fresh, 0).stored.record.size();
+        let size = item(Lane::Fresh, 0).stored.record.memory();
         assert_eq!(lanes.held_bytes(Lane::Fresh), 4 * size);
         let batch = lanes.next_batch(SPANS).unwrap();
         assert_eq!(lanes.take_fresh().len(), 3);

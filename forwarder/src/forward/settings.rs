@@ -13,7 +13,7 @@ pub struct Settings {
     pub max_request_bytes: usize,
     /// Records are joined up to this many spans.
     pub max_request_spans: u64,
-    /// Bytes read and not delivered yet, at most; beyond it nothing is read.
+    /// Bytes of memory that hold what is read and not delivered yet, about; beyond it nothing is read.
     pub max_held_bytes: usize,
     /// The share of fresh records while a backlog waits, in percent of the spans (0 to 90); 0: all wait for their turn.
     pub fresh_share: u8,
@@ -42,7 +42,7 @@ impl Default for Settings {
             requests_in_flight: 8,
             max_request_bytes: 2 << 20,
             max_request_spans: 8192,
-            max_held_bytes: 32 << 20,
+            max_held_bytes: 24 << 20,
             fresh_share: 25,
             max_fresh_bytes: 4 << 20,
             backoff_min: Duration::from_millis(500),

@@ -7,7 +7,7 @@ mod two_readers;
 
 use super::*;
 use crate::log::double::{Double, Mood};
-use crate::log::{Event, Revocation};
+use crate::log::{Event, Record, Revocation};
 use async_trait::async_trait;
 use bytes::Bytes;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
@@ -26,6 +26,11 @@ fn value(name: &str) -> Bytes {
     let scope_spans = vec![ScopeSpans { spans: vec![span], ..ScopeSpans::default() }];
     let resource_spans = vec![ResourceSpans { scope_spans, ..ResourceSpans::default() }];
     ExportTraceServiceRequest { resource_spans }.encode_to_vec().into()
+}
+
+/// What a record with this span is held with.
+fn held(name: &str) -> usize {
+    Record { value: value(name), ..Record::default() }.memory()
 }
 
 fn names(request: &Request) -> Vec<String> {
@@ -327,7 +332,7 @@ async fn at_the_end_a_destination_that_is_away_is_not_waited_for() {
 
 #[tokio::test(start_paused = true)]
 async fn what_is_read_and_not_delivered_is_bounded() {
-    let one = value("slow").len();
+    let one = held("slow");
     let rig = Rig::start(Settings { max_held_bytes: 10 * one, ..single() });
     rig.log.assign(0);
     for offset in 0..100 {

@@ -35,9 +35,19 @@ impl Window {
 
     /// A record was settled.
     pub fn settle(&mut self, offset: i64, fate: Fate) {
-        if let Ok(at) = self.open.binary_search_by_key(&offset, |entry| entry.offset) {
+        if let Some(at) = self.place(offset) {
             self.open[at].fate = Some(fate);
         }
+    }
+
+    /// Where the record of this offset is: mostly there are no gaps, and its distance from the first says it.
+    fn place(&self, offset: i64) -> Option<usize> {
+        let first = self.open.front()?.offset;
+        let near = usize::try_from(offset.checked_sub(first)?).ok()?;
+        if self.open.get(near).is_some_and(|entry| entry.offset == offset) {
+            return Some(near);
+        }
+        self.open.binary_search_by_key(&offset, |entry| entry.offset).ok()
     }
 
     /// Takes the unbroken settled prefix away and writes it into the account: the offset to commit, one past its last

@@ -52,7 +52,7 @@ pub struct LogSettings {
     pub topic: TopicSettings,
     /// Bytes taken and not acknowledged yet, at most.
     pub queue_bytes: usize,
-    /// Bytes that a reader fetches ahead, at most.
+    /// Bytes of memory that hold what a reader fetches ahead, about.
     pub fetch_ahead_bytes: usize,
     /// librdkafka's own properties (`security.protocol`, `sasl.*`, `ssl.*`, `linger.ms`, …), set last.
     pub kafka_properties: BTreeMap<String, String>,
@@ -63,7 +63,7 @@ impl Default for LogSettings {
         Self {
             topic: TopicSettings::default(),
             queue_bytes: 32 << 20,
-            fetch_ahead_bytes: 16 << 20,
+            fetch_ahead_bytes: 8 << 20,
             kafka_properties: BTreeMap::new(),
         }
     }

@@ -1,10 +1,11 @@
 //! OTLP/HTTP with protobuf bodies.
 
+use super::joined::Joined;
 use super::{Export, ExportSettings, Outcome, Request, of_success, with_sources};
 use crate::forward::destination::Destination;
 use crate::otlp::rpc_status::RpcStatus;
 use async_trait::async_trait;
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http::header::{CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, StatusCode};
 use prost::Message;
@@ -31,10 +32,10 @@ impl Http {
         Ok(Self { client, url: destination.url.clone() })
     }
 
-    async fn post(&self, body: Bytes) -> Result<(StatusCode, HeaderMap, Bytes), reqwest::Error> {
+    async fn post(&self, body: Joined) -> Result<(StatusCode, HeaderMap, Bytes), reqwest::Error> {
         let request =
             self.client.post(self.url.clone()).header(CONTENT_TYPE, "application/x-protobuf");
-        let answer = request.body(body).send().await?;
+        let answer = request.body(reqwest::Body::wrap(body)).send().await?;
         let (status, headers) = (answer.status(), answer.headers().clone());
         Ok((status, headers, answer.bytes().await?))
     }
@@ -43,7 +44,7 @@ impl Http {
 #[async_trait]
 impl Export for Http {
     async fn export(&self, request: &Request) -> Outcome {
-        match self.post(joined(request)).await {
+        match self.post(Joined::new(request.chunks.clone())).await {
             Ok((status, headers, body)) => of_answer(status, &headers, &body, SystemTime::now()),
             Err(error) => Outcome::Retry {
                 after: None,
@@ -52,15 +53,6 @@ impl Export for Http {
             },
         }
     }
-}
-
-fn joined(request: &Request) -> Bytes {
-    if let [one] = &request.chunks[..] {
-        return one.clone();
-    }
-    let mut body = BytesMut::with_capacity(request.bytes);
-    request.chunks.iter().for_each(|chunk| body.extend_from_slice(chunk));
-    body.freeze()
 }
 
 /// What an answer means. Only what blames the data is final: everything else (a wrong path, a missing login, a

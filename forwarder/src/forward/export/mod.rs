@@ -2,6 +2,7 @@
 
 mod grpc;
 mod http;
+mod joined;
 
 use super::destination::{Destination, DestinationError, Protocol};
 use async_trait::async_trait;

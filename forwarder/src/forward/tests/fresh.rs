@@ -1,7 +1,7 @@
 //! Fresh records overtake a backlog: each is delivered once, whoever reads it first, and the account knows nothing of it.
 
 use super::*;
-use crate::ledger::{Fate, Kept, STAMP_HEADER, Stamp};
+use crate::ledger::{Kept, STAMP_HEADER, Stamp};
 use crate::log::double::records;
 use crate::log::{Assignment, Record, StoredRecord};
 
@@ -69,18 +69,6 @@ async fn a_fresh_record_that_the_reader_in_order_meets_overtakes_what_it_has_rea
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_fresh_record_overtakes_a_partition_of_which_nothing_was_read_yet() {
-    let rig = with_a_backlog(single()).await;
-    let assignment = Assignment { partition: 1, log_start: Some(40), ..Assignment::default() };
-    rig.log.tell(Event::Assigned(vec![assignment]));
-    rig.until("it is read too", |rig| rig.log.asked_since().len() == 2).await;
-    rig.log.tell_recent(records(1, 100, ["fresh"].map(value)));
-    rig.until("a commit knows it", |rig| rig.log.committed(1) == Some(40)).await;
-    let kept = Kept::decode(40, &rig.log.metadata(1));
-    assert_eq!((kept.ahead.runs.len(), kept.ahead.fate(100)), (1, Some(Fate::Delivered)));
-}
-
-#[tokio::test(start_paused = true)]
 async fn what_overtook_is_known_to_the_next_reader() {
     let rig = with_a_backlog(single()).await;
     rig.log.tell_recent(records(0, 2, ["fresh", "poison"].map(value)));
@@ -129,7 +117,7 @@ async fn fresh_records_above_their_share_are_left_to_their_turn_and_none_is_lost
     rig.log.tell_records(0, 1, (1..=20).map(|_| value("slow")));
     rig.until("they are let go", |rig| rig.metrics.fresh_let_go_records.get() == 20).await;
     assert_eq!(rig.log.asked_since().len(), 2, "and newer ones go on");
-    assert_eq!(rig.metrics.fresh_held_bytes.get() as usize, 7 * value("slow").len());
+    assert_eq!(rig.metrics.fresh_held_bytes.get() as usize, 7 * held("slow"));
     rig.fake.is_slow.send_replace(false);
     rig.log.tell_records(0, 21, (21..=40).map(|_| value("slow")));
     rig.until("all is committed", |rig| rig.log.committed(0) == Some(41)).await;

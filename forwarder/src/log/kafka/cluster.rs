@@ -119,10 +119,12 @@ impl Cluster {
     /// For a member of `group` whose librdkafka fetches ahead about `fetch_bytes`.
     pub(super) fn consumer(&self, group: &str, fetch_bytes: usize) -> ClientConfig {
         let kbytes = (fetch_bytes / 1024).clamp(1, 2_000_000);
-        let of_a_partition = fetch_bytes.clamp(1, 1 << 20);
+        let of_a_partition = fetch_bytes.clamp(1, 256 << 10);
         let mut config = self.with(&[
             ("partition.assignment.strategy", "cooperative-sticky"),
             ("fetch.message.max.bytes", &of_a_partition.to_string()),
+            // One answer of a broker, which comes whole into memory and is five times as large there, uncompressed.
+            ("fetch.max.bytes", "1048576"),
             // The default of 1 s would stall a reader whose bound is small.
             ("fetch.queue.backoff.ms", "50"),
             ("topic.metadata.refresh.interval.ms", "30000"),
