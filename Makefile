@@ -25,8 +25,8 @@ demo-stack: ## the same three acts with real Kafka and real Jaeger
 	@$(MAKE) --no-print-directory filter build
 	@$(WITH) cargo run --quiet $(LOCKED) --bin demo -- --stack
 
-# BENCH passes arguments on: BENCH="--rounds 2 --only bridge"; target/release/bench --help lists them.
-bench: ## Spanferry beside the OpenTelemetry Collector on real Kafka; writes docs/performance.* (a quiet machine)
+# BENCH passes arguments on: BENCH=--curves writes docs/scaling.*; BENCH="--rounds 2 --only bridge" is short.
+bench: ## Spanferry beside the OpenTelemetry Collector and Jaeger on real Kafka; writes docs/performance.* (20 min, a quiet machine)
 	@$(GET) native-libs kafka jaeger
 	@$(STEP) build cargo build --quiet --release $(LOCKED) -p spanferry -p spanferry-tests --bin spanferry --bin bench
 	@$(STEP) "rounds" $(WITH) $${CARGO_TARGET_DIR:-target}/release/bench $(BENCH)

@@ -1,6 +1,7 @@
 //! The whole path, a test for each claim, one after the other: they share one Kafka, and two cores.
 
 mod all_in_one;
+mod bench;
 mod bench_filter;
 mod bridge_away;
 mod busy;
@@ -41,6 +42,7 @@ fn main() -> std::process::ExitCode {
         parts::tests(),
         native::tests(),
         examples::tests(),
+        bench::tests(),
         bench_filter::tests(),
         one_trace::tests(),
         context::tests(),

@@ -18,6 +18,15 @@ const BODIES: usize = 64;
 /// The trace id's last bytes, which are the request's number.
 const NUMBER_BYTES: usize = 8;
 
+/// How many spans a request holds.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Batch {
+    /// From 1 to 2,000, as many requests between 1 and 10 as between 100 and 1,000.
+    Mixed,
+    /// Always so many.
+    Of(usize),
+}
+
 /// What a corpus is like.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Recipe {
@@ -25,16 +34,25 @@ pub struct Recipe {
     pub name: &'static str,
     /// Spans of a trace; the last of a request may have fewer.
     pub spans_a_trace: usize,
+    /// Spans of a request.
+    pub batch: Batch,
     /// Attributes of a span; `None`: as many as its kind has, and now and then a long one.
     pub attributes: Option<usize>,
 }
 
 /// One-span traces, as a gateway makes them.
-pub const GATEWAY: Recipe = Recipe { name: "1 span a trace", spans_a_trace: 1, attributes: None };
+pub const GATEWAY: Recipe =
+    Recipe { name: "1 span a trace", spans_a_trace: 1, batch: Batch::Mixed, attributes: None };
 /// Small traces of a service.
-pub const FIVE: Recipe = Recipe { name: "5 spans a trace", spans_a_trace: 5, attributes: None };
+pub const FIVE: Recipe =
+    Recipe { name: "5 spans a trace", spans_a_trace: 5, batch: Batch::Mixed, attributes: None };
 /// Large ones.
-pub const FORTY: Recipe = Recipe { name: "40 spans a trace", spans_a_trace: 40, attributes: None };
+pub const FORTY: Recipe =
+    Recipe { name: "40 spans a trace", spans_a_trace: 40, batch: Batch::Mixed, attributes: None };
+
+/// A span by itself.
+pub const ONE: Recipe =
+    Recipe { name: "1 span a request", spans_a_trace: 1, batch: Batch::Of(1), attributes: None };
 
 /// Requests ready to be sent.
 pub struct Corpus {
@@ -66,7 +84,7 @@ impl Corpus {
     /// The same for the same recipe and seed.
     pub fn make(recipe: Recipe, seed: u64) -> Result<Corpus> {
         let mut chance = StdRng::seed_from_u64(seed);
-        let mut sizes = batch_sizes();
+        let mut sizes = batch_sizes(recipe.batch);
         sizes.shuffle(&mut chance);
         let mut maker = Maker::new(chance, recipe.attributes);
         let bodies = sizes.into_iter().map(|spans| body(&mut maker, recipe.spans_a_trace, spans));
@@ -100,9 +118,10 @@ impl Corpus {
         extent
     }
 
-    /// One time through: what the figures of a whole corpus are.
-    pub fn whole(&self) -> Extent {
-        self.of_requests(self.bodies.len() as u64)
+    /// Bytes of a request for each of its spans, on average.
+    pub fn span_bytes(&self) -> u64 {
+        let whole = self.of_requests(self.bodies.len() as u64);
+        whole.bytes / whole.spans
     }
 }
 
@@ -110,6 +129,13 @@ impl Body {
     /// Spans in it.
     pub fn spans(&self) -> usize {
         self.ids.len()
+    }
+
+    /// The id of its first trace when it is sent with `number`.
+    pub fn trace_id(&self, number: u64) -> Vec<u8> {
+        let first = self.ids.first().copied().unwrap_or_default();
+        let own = self.bytes.get(first..first + ID_BYTES - NUMBER_BYTES).unwrap_or_default();
+        [own, &number.to_be_bytes()].concat()
     }
 
     /// Its length, which no number changes.
@@ -135,9 +161,12 @@ pub fn number_of(trace_id: &[u8]) -> u64 {
     last.map_or(u64::MAX, |bytes| u64::from_be_bytes(*bytes))
 }
 
-/// From 1 to 2,000 spans, as many requests between 1 and 10 as between 100 and 1,000: the same sizes whatever the seed.
-fn batch_sizes() -> Vec<usize> {
-    let size = |place: usize| 2_000_f64.powf(place as f64 / (BODIES - 1) as f64).round() as usize;
+/// Mixed ones are spread evenly on a logarithmic scale: the same sizes whatever the seed.
+fn batch_sizes(batch: Batch) -> Vec<usize> {
+    let size = |place: usize| match batch {
+        Batch::Of(spans) => spans,
+        Batch::Mixed => 2_000_f64.powf(place as f64 / (BODIES - 1) as f64).round() as usize,
+    };
     (0..BODIES).map(size).collect()
 }
 
@@ -168,8 +197,9 @@ mod tests {
         let spans: Vec<usize> = corpus.bodies.iter().map(Body::spans).collect();
         assert_eq!((spans.iter().min(), spans.iter().max()), (Some(&1), Some(&2_000)));
         for recipe in [GATEWAY, FIVE, FORTY] {
-            let whole = Corpus::make(recipe, 7).unwrap().whole();
-            let (a_span, a_trace) = (whole.bytes / whole.spans, whole.spans / whole.traces);
+            let corpus = Corpus::make(recipe, 7).unwrap();
+            let extent = corpus.of_spans(20_000);
+            let (a_span, a_trace) = (corpus.span_bytes(), extent.spans / extent.traces);
             assert!((300..1_200).contains(&a_span), "{}: {a_span} bytes a span", recipe.name);
             assert!(a_trace <= recipe.spans_a_trace as u64, "{}: {a_trace}", recipe.name);
         }
@@ -193,6 +223,9 @@ mod tests {
         let mut numbers = Vec::new();
         trace_ids(sent, |place| numbers.push(number_of(&sent[place]))).unwrap();
         assert_eq!(numbers, vec![4711; body.spans()]);
+        let mut ids = Vec::new();
+        trace_ids(sent, |place| ids.push(sent[place].to_vec())).unwrap();
+        assert_eq!(ids[0], body.trace_id(4711));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! What was measured: figures of two sides in each round, and one side against the other, round by round.
 
 use spanferry_tests::measure::Spread;
+use std::time::Duration;
 
 /// The two that are compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,8 +32,10 @@ pub struct Slice {
     pub cpu_us: f64,
     /// Spans a second, as fast as it goes.
     pub spans_a_second: f64,
-    /// The most resident memory meanwhile, MiB.
-    pub peak_mib: f64,
+    /// The most resident memory meanwhile, MB (10⁶ bytes).
+    pub peak_mb: f64,
+    /// Requests a second then.
+    pub requests_a_second: f64,
     /// Bytes in Kafka a span.
     pub kafka_bytes: f64,
     /// Records in Kafka a span.
@@ -54,6 +57,23 @@ pub struct Comparison {
     pub note: String,
     /// By round, in the order of `SIDES`.
     pub rounds: Vec<[Slice; 2]>,
+}
+
+impl Slice {
+    /// Notes the percentiles of these.
+    pub fn latencies(&mut self, latencies: impl IntoIterator<Item = Duration>) {
+        let ms: Vec<f64> = latencies.into_iter().map(|time| time.as_secs_f64() * 1e3).collect();
+        let at = |share| percentile(ms.iter().copied(), share);
+        (self.p50_ms, self.p99_ms, self.p999_ms) = (at(0.5), at(0.99), at(0.999));
+    }
+}
+
+/// The figure that this share of the figures (0.0 to 1.0) did not exceed; 0 for none.
+fn percentile(figures: impl IntoIterator<Item = f64>, share: f64) -> f64 {
+    let mut sorted: Vec<f64> = figures.into_iter().collect();
+    sorted.sort_by(f64::total_cmp);
+    let at = (sorted.len().saturating_sub(1) as f64 * share.clamp(0.0, 1.0)).round() as usize;
+    sorted.get(at).copied().unwrap_or_default()
 }
 
 /// One figure of a slice.
@@ -86,5 +106,13 @@ mod tests {
             comparison.ratio(|slice| slice.cpu_us),
             Spread { least: 0.125, median: 0.125, most: 0.25 }
         );
+    }
+
+    #[test]
+    fn a_percentile_is_one_of_the_figures() {
+        let figures = || (1..=100).map(f64::from);
+        assert_eq!((percentile(figures(), 0.0), percentile(figures(), 1.0)), (1.0, 100.0));
+        assert_eq!(percentile([3.0, 1.0, 2.0], 0.5), 2.0);
+        assert_eq!(percentile([], 0.5), 0.0);
     }
 }

@@ -1,10 +1,17 @@
-//! What all comparisons of a run stand on: one Kafka, a directory and a name for each part, and the numbers of the requests.
+//! What all comparisons of a run stand on: one Kafka, places and names, the numbers of the requests, and
+//! the order of the rounds.
 
 use crate::Arguments;
-use anyhow::Result;
+use crate::corpus::{Corpus, Extent};
+use crate::figures::{SIDES, Side, Slice};
+use crate::load::{Load, Protocol};
+use crate::topic::Topic;
+use anyhow::{Context, Result};
 use spanferry_tests::stack::kafka::Kafka;
 use spanferry_tests::stack::leash;
+use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Numbers of one load.
@@ -44,8 +51,41 @@ impl Ground {
         Ok((directory, name))
     }
 
-    /// The number of a load's first request; no other load of this run has one of its numbers.
-    pub fn number(&self) -> u64 {
-        self.loads.fetch_add(1, Ordering::Relaxed) * LOAD
+    /// A new topic of so many partitions.
+    pub async fn topic(&self, partitions: u32) -> Result<Topic> {
+        let (_, name) = self.place("topic")?;
+        Topic::make(&self.kafka, &name, partitions).await
+    }
+
+    /// A load as fast as it is taken; no other load of this run has one of its numbers.
+    pub fn load(
+        &self,
+        target: SocketAddr,
+        protocol: Protocol,
+        corpus: &Arc<Corpus>,
+        extent: Extent,
+    ) -> Load {
+        let first = self.loads.fetch_add(1, Ordering::Relaxed) * LOAD;
+        let (connections, corpus) = (self.arguments.connections, corpus.clone());
+        Load { target, protocol, connections, corpus, extent, first, rate: None }
+    }
+
+    /// Every round takes both sides, in an order that turns.
+    pub async fn rounds(
+        &self,
+        name: &str,
+        mut turn: impl AsyncFnMut(Side) -> Result<Slice>,
+    ) -> Result<Vec<[Slice; 2]>> {
+        let mut rounds = Vec::new();
+        for round in 0..self.arguments.rounds as usize {
+            eprintln!("{name}: round {} of {}", round + 1, self.arguments.rounds);
+            let mut slices = [Slice::default(); 2];
+            for place in 0..SIDES.len() {
+                let side = SIDES[(place + round) % SIDES.len()];
+                slices[side as usize] = turn(side).await.with_context(|| side.name())?;
+            }
+            rounds.push(slices);
+        }
+        Ok(rounds)
     }
 }

@@ -5,7 +5,7 @@ mod sender;
 
 use crate::corpus::{Corpus, Extent};
 use anyhow::{Context, Result};
-use sender::Sender;
+pub use sender::Sender;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -50,10 +50,21 @@ pub struct Load {
     pub rate: Option<f64>,
 }
 
+/// One request that was answered with 200.
+#[derive(Clone, Copy, Debug)]
+pub struct Answered {
+    /// Its place in the load, from 0.
+    pub place: u64,
+    /// When it should have left.
+    pub due: Instant,
+    /// From then to its answer.
+    pub latency: Duration,
+}
+
 /// What came of a load, of which every request was answered with 200.
 pub struct Report {
-    /// Of each request, from when it should have left to its answer.
-    pub latencies: Vec<Duration>,
+    /// Every request, in no order.
+    pub answered: Vec<Answered>,
     /// From the first send to the last answer.
     pub elapsed: Duration,
 }
@@ -72,11 +83,11 @@ impl Load {
         let schedule = Arc::new(Schedule { load: self, begin, taken: AtomicU64::new(0) });
         let tasks: Vec<_> =
             (0..connections).map(|_| tokio::spawn(drive(schedule.clone()))).collect();
-        let mut latencies = Vec::new();
+        let mut answered = Vec::new();
         for task in tasks {
-            latencies.extend(task.await.context("a connection's task")??);
+            answered.extend(task.await.context("a connection's task")??);
         }
-        Ok(Report { latencies, elapsed: begin.elapsed() })
+        Ok(Report { answered, elapsed: begin.elapsed() })
     }
 }
 
@@ -94,30 +105,15 @@ impl Schedule {
     }
 }
 
-async fn drive(schedule: Arc<Schedule>) -> Result<Vec<Duration>> {
+async fn drive(schedule: Arc<Schedule>) -> Result<Vec<Answered>> {
     let load = &schedule.load;
     let mut sender = Sender::new(load.protocol, load.target)?;
-    let mut latencies = Vec::new();
+    let mut answered = Vec::new();
     while let Some((place, due)) = schedule.next().await {
         sender.send(load.corpus.body(place), load.first + place).await?;
-        latencies.push(due.elapsed());
+        answered.push(Answered { place, due, latency: due.elapsed() });
     }
-    Ok(latencies)
-}
-
-impl Report {
-    /// The latency that this share of the requests (0.0 to 1.0) did not exceed, ms.
-    pub fn latency_ms(&self, share: f64) -> f64 {
-        percentile(self.latencies.iter().map(|one| one.as_secs_f64() * 1e3), share)
-    }
-}
-
-/// The figure that this share of the figures (0.0 to 1.0) did not exceed; 0 for none.
-pub fn percentile(figures: impl IntoIterator<Item = f64>, share: f64) -> f64 {
-    let mut sorted: Vec<f64> = figures.into_iter().collect();
-    sorted.sort_by(f64::total_cmp);
-    let at = (sorted.len().saturating_sub(1) as f64 * share.clamp(0.0, 1.0)).round() as usize;
-    sorted.get(at).copied().unwrap_or_default()
+    Ok(answered)
 }
 
 #[cfg(test)]
@@ -135,7 +131,7 @@ mod tests {
         let load =
             Load { target, protocol, connections, corpus, extent, first: 1 << 32, rate: None };
         let report = load.run().await.unwrap();
-        assert_eq!(report.latencies.len() as u64, extent.requests);
+        assert_eq!(report.answered.len() as u64, extent.requests);
         let seen = sink.seen();
         assert_eq!((seen.spans, seen.whole), (extent.spans, extent.requests));
     }
@@ -148,13 +144,5 @@ mod tests {
     #[tokio::test]
     async fn every_span_arrives_by_grpc() {
         every_span_arrives(Protocol::Grpc).await;
-    }
-
-    #[test]
-    fn a_percentile_is_one_of_the_figures() {
-        let figures = || (1..=100).map(f64::from);
-        assert_eq!((percentile(figures(), 0.0), percentile(figures(), 1.0)), (1.0, 100.0));
-        assert_eq!(percentile([3.0, 1.0, 2.0], 0.5), 2.0);
-        assert_eq!(percentile([], 0.5), 0.0);
     }
 }

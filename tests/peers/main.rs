@@ -2,13 +2,22 @@
 //! sides take turns. Writes `docs/performance.md` and its plots.
 
 mod bridges;
+mod chains;
 mod collector;
 mod corpus;
+mod curves;
+mod disk;
+mod embedded;
+mod ends;
 mod figures;
 mod forwarders;
 mod ground;
 mod load;
+mod meter;
 mod page;
+mod plot;
+mod scaling;
+mod sides;
 mod sink;
 mod topic;
 mod versions;
@@ -22,6 +31,7 @@ use load::Protocol;
 use page::Results;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Instant;
 
 /// Compares Spanferry with the OpenTelemetry Collector.
 #[derive(Clone, Debug, Parser)]
@@ -30,13 +40,13 @@ pub struct Arguments {
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=100))]
     rounds: u32,
     /// Spans of a side in a round, as fast as they are taken.
-    #[arg(long, default_value_t = 400_000, value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, default_value_t = 300_000, value_parser = clap::value_parser!(u64).range(1..))]
     spans: u64,
     /// Spans of the backlog that a forwarder drains.
     #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(4..))]
     backlog: u64,
     /// How long the load at a fixed rate lasts, in seconds.
-    #[arg(long, default_value_t = 4.0)]
+    #[arg(long, default_value_t = 6.0)]
     paced_seconds: f64,
     /// Connections of the load.
     #[arg(long, default_value_t = 32)]
@@ -47,6 +57,9 @@ pub struct Arguments {
     /// From what the spans are made.
     #[arg(long, default_value_t = 8)]
     seed: u64,
+    /// Not the peers, but how Spanferry's own cost grows: writes `scaling.md` and its plots.
+    #[arg(long)]
+    curves: bool,
     /// Only what has this in its name; repeat for more.
     #[arg(long)]
     only: Vec<String>,
@@ -67,37 +80,66 @@ async fn main() -> ExitCode {
 }
 
 async fn run(arguments: Arguments) -> Result<()> {
-    let machine = versions::describe()?;
-    let out = arguments.out.clone();
+    let (machine, begin) = (versions::describe()?, Instant::now());
     let ground = Ground::new(arguments).await?;
-    let results = measure(&ground).await?;
-    let page = page::page(&ground.arguments, &results, &machine);
-    println!("{page}");
-    let path = out.join("performance.md");
-    std::fs::write(&path, page).with_context(|| path.display().to_string())
+    let arguments = &ground.arguments;
+    if arguments.curves {
+        let curves = curves::measure(&ground).await?;
+        let page = scaling::page(arguments, &curves, &machine, begin.elapsed());
+        write(&ground, "scaling.md", &page)?;
+        curves.curves.iter().try_for_each(|one| write(&ground, one.file, &plot::curve(one)?))
+    } else {
+        let results = measure(&ground).await?;
+        let page = page::page(arguments, &results, &machine, begin.elapsed());
+        write(&ground, "performance.md", &page)?;
+        plot::all(&results)?.iter().try_for_each(|(name, svg)| write(&ground, name, svg))
+    }
+}
+
+/// Writes a file of the results; a page is printed, too.
+fn write(ground: &Ground, name: &str, text: &str) -> Result<()> {
+    if name.ends_with(".md") {
+        println!("{text}");
+    }
+    let path = ground.arguments.out.join(name);
+    std::fs::write(&path, text).with_context(|| path.display().to_string())
 }
 
 async fn measure(ground: &Ground) -> Result<Results> {
+    let (spans, backlog) = (ground.arguments.spans, ground.arguments.backlog);
     let mut results = Results::default();
-    for (recipe, protocol) in [
-        (FIVE, Protocol::Http),
-        (GATEWAY, Protocol::Http),
-        (FORTY, Protocol::Http),
-        (FIVE, Protocol::Grpc),
+    for (recipe, protocol, spans) in [
+        (FIVE, Protocol::Http, spans),
+        (GATEWAY, Protocol::Http, spans / 3),
+        (FORTY, Protocol::Http, spans),
+        (FIVE, Protocol::Grpc, spans),
     ] {
         let name = format!("bridge {} {}", recipe.name, protocol.name());
         if ground.wants(&name) {
-            results.bridges.push(bridges::compare(ground, recipe, protocol).await.context(name)?);
+            let compared = bridges::compare(ground, recipe, protocol, spans).await;
+            results.bridges.push(compared.context(name)?);
         }
     }
-    for (recipe, spans) in
-        [(FIVE, ground.arguments.backlog), (GATEWAY, ground.arguments.backlog / 4)]
-    {
+    for (recipe, spans) in [(FIVE, backlog), (GATEWAY, backlog / 5)] {
         let name = format!("forwarder {}", recipe.name);
         if ground.wants(&name) {
-            results
-                .forwarders
-                .push(forwarders::compare(ground, recipe, spans).await.context(name)?);
+            let compared = forwarders::compare(ground, recipe, spans).await;
+            results.forwarders.push(compared.context(name)?);
+        }
+    }
+    for (recipe, spans) in [(FIVE, spans), (GATEWAY, spans / 3)] {
+        let name = format!("chain {}", recipe.name);
+        if ground.wants(&name) {
+            results.chains.push(chains::compare(ground, recipe, spans).await.context(name)?);
+        }
+    }
+    if ground.wants("jaeger") {
+        results.ends.push(ends::compare(ground, FIVE, spans / 2).await.context("into Jaeger")?);
+    }
+    for (recipe, spans) in [(FIVE, spans), (GATEWAY, spans)] {
+        let name = format!("embedded {}", recipe.name);
+        if ground.wants(&name) {
+            results.embedded.push(embedded::measure(ground, recipe, spans).await.context(name)?);
         }
     }
     Ok(results)

@@ -1,9 +1,9 @@
-//! A destination that is never the bottleneck: it walks each request to its trace ids, and notes whether every span of each
+//! A destination that is never the bottleneck: it walks each request to its trace ids, and notes when the last span of each
 //! request of a load has come. OTLP/HTTP and OTLP/gRPC on one port, in a thread of its own.
 
 use crate::corpus::{Corpus, Extent, number_of};
 use crate::walk::trace_ids;
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use axum::Router;
 use axum::body::to_bytes;
 use axum::extract::{Request, State};
@@ -15,10 +15,13 @@ use http::{StatusCode, header};
 use spanferry_tests::fakes::grpc;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
 const LARGEST_BODY_BYTES: usize = 64 << 20;
+/// For a process to join its group, and for a backlog to be drained.
+const LIMIT: Duration = Duration::from_secs(300);
+const PAUSE: Duration = Duration::from_millis(2);
 
 /// A running sink. Dropping it ends it.
 pub struct Sink {
@@ -35,6 +38,7 @@ struct Arrivals {
     first: u64,
     /// By place in the load: spans that have not come yet.
     left: Vec<i64>,
+    whole_at: Vec<Option<Instant>>,
     seen: Seen,
 }
 
@@ -85,12 +89,40 @@ impl Sink {
     pub fn await_load(&self, first: u64, corpus: &Corpus, extent: &Extent) {
         let places = 0..extent.requests;
         let left: Vec<i64> = places.map(|place| corpus.body(place).spans() as i64).collect();
-        *self.held.lock() = Arrivals { first, left, seen: Seen::default() };
+        let whole_at = vec![None; left.len()];
+        *self.held.lock() = Arrivals { first, left, whole_at, seen: Seen::default() };
+    }
+
+    /// When the last span of a request had come; `None` while one is missing.
+    pub fn whole_at(&self, place: u64) -> Option<Instant> {
+        self.held.lock().whole_at.get(place as usize).copied().flatten()
+    }
+
+    /// Waits until what has come is so.
+    pub async fn until(&self, what: &str, holds: impl Fn(&Seen) -> bool) -> Result<Seen> {
+        let begin = Instant::now();
+        loop {
+            let seen = self.seen();
+            if holds(&seen) {
+                return Ok(seen);
+            }
+            ensure!(begin.elapsed() < LIMIT, "waited {LIMIT:?} in vain for {what}: {seen:?}");
+            tokio::time::sleep(PAUSE).await;
+        }
     }
 
     /// What has come so far.
     pub fn seen(&self) -> Seen {
         self.held.lock().seen
+    }
+}
+
+impl Seen {
+    /// An error unless each span of the load came once, and nothing else.
+    pub fn exactly(&self, extent: &Extent) -> Result<()> {
+        let clean = self.extra == 0 && self.broken == 0;
+        ensure!(clean && self.spans == extent.spans, "{self:?} of {extent:?}");
+        Ok(())
     }
 }
 
@@ -109,7 +141,7 @@ impl Held {
         let mut arrivals = self.lock();
         let now = Instant::now();
         let before = arrivals.seen.spans;
-        let walked = trace_ids(body, |id| arrivals.note(number_of(&body[id])));
+        let walked = trace_ids(body, |id| arrivals.note(number_of(&body[id]), now));
         arrivals.seen.last = Some(now);
         let came = arrivals.seen.spans - before;
         arrivals.seen.first.get_or_insert((now, came));
@@ -121,7 +153,7 @@ impl Held {
 }
 
 impl Arrivals {
-    fn note(&mut self, number: u64) {
+    fn note(&mut self, number: u64, now: Instant) {
         self.seen.spans += 1;
         let place = number.wrapping_sub(self.first) as usize;
         let Some(left) = self.left.get_mut(place) else {
@@ -130,7 +162,10 @@ impl Arrivals {
         };
         *left -= 1;
         match *left {
-            0 => self.seen.whole += 1,
+            0 => {
+                self.whole_at[place] = Some(now);
+                self.seen.whole += 1;
+            }
             ..0 => self.seen.extra += 1,
             _ => {}
         }

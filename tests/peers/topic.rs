@@ -46,6 +46,13 @@ impl Topic {
         Ok(Mark(self.log.standing("nobody").await?))
     }
 
+    /// Records that a group has not committed.
+    pub async fn lag(&self, group: &str) -> Result<u64> {
+        let standings = self.log.standing(group).await?.into_iter();
+        let waits = standings.map(|one| one.end - one.committed.unwrap_or(one.start));
+        Ok(waits.sum::<i64>().max(0) as u64)
+    }
+
     /// What it got since `mark`, read and counted.
     pub async fn since(&self, mark: &Mark) -> Result<Written> {
         let now = self.mark().await?;

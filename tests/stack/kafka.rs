@@ -137,6 +137,11 @@ impl Kafka {
         self.directory.join("data").join(format!("{topic}-{partition}"))
     }
 
+    /// Its process id; an error while it is away.
+    pub fn id(&self) -> Result<u32> {
+        Ok(self.process.as_ref().context("Kafka does not run")?.id())
+    }
+
     /// `HOST:PORT` for clients.
     pub fn address(&self) -> String {
         format!("127.0.0.1:{}", self.port)

@@ -58,6 +58,12 @@ pub fn bench_filter() -> Result<PathBuf> {
     find("the filter's benchmark", "SPANFERRY_BENCH_FILTER", beside_us("bench-filter")?, build)
 }
 
+/// The binary `bench`, beside this executable.
+pub fn bench() -> Result<PathBuf> {
+    let build = "cargo build -p spanferry-tests --bins";
+    find("the benchmark beside the peers", "SPANFERRY_BENCH", beside_us("bench")?, build)
+}
+
 /// The binary `spanferry`: `$SPANFERRY_BIN`, else the one beside this executable.
 pub fn spanferry() -> Result<PathBuf> {
     find("spanferry", "SPANFERRY_BIN", beside_us("spanferry")?, "cargo build -p spanferry")
