@@ -1,4 +1,4 @@
-//! The benchmark beside the peers works: a short run takes every comparison, counts every span that was acknowledged at its other
+//! The benchmark beside the peers works: a short run takes a comparison of each part, counts every span that was acknowledged at its other
 //! end, and writes its pages and plots. What it measures is not asserted here: that takes a quiet machine, and `make bench`.
 
 use crate::harness::{Claim, Ground, Part};
@@ -10,12 +10,13 @@ use std::process::Command;
 use std::time::Duration;
 
 const NEEDS: &[Part] = &[parts::bench, parts::spanferry, parts::kafka_libs, parts::jaeger];
-const LIMIT: Duration = Duration::from_secs(300);
-const SHORT: [&str; 10] = [
+const LIMIT: Duration = Duration::from_secs(600);
+const SHORT: [&str; 11] = [
+    "--quick",
     "--rounds",
     "1",
     "--spans",
-    "6000",
+    "4000",
     "--backlog",
     "10000",
     "--paced-seconds",
@@ -42,8 +43,8 @@ async fn the_benchmark_counts_every_span_on_both_sides(ground: &Ground) -> Resul
     run(&directory, &[]).await?;
     let page = page(&directory, "performance.md")?;
     let rows = |side: &str| page.matches(&format!(" | {side} | ")).count();
-    // Four bridges, two forwarders, two ways into the sink, one into Jaeger.
-    ensure!(rows("Spanferry") >= 9 && rows("Collector") == 9, "{page}");
+    // A bridge, a forwarder, a way into the sink, one into Jaeger.
+    ensure!(rows("Spanferry") == 4 && rows("Collector") == 4, "{page}");
     plots(&directory, &["performance-cpu.svg", "performance-memory.svg", "performance-latency.svg"])
 }
 

@@ -86,7 +86,10 @@ impl Point {
 /// Measures every point of every curve.
 pub async fn measure(ground: &Ground) -> Result<Curves> {
     let mut curves = Vec::new();
-    for (axis, file, places) in axes(ground) {
+    for (axis, file, mut places) in axes(ground) {
+        if ground.arguments.quick {
+            places.drain(1..places.len() - 1);
+        }
         let mut points = Vec::new();
         for (at, place) in places {
             points.push(point(ground, &format!("{axis}: {at}"), at, place).await?);
@@ -160,20 +163,20 @@ fn axes(ground: &Ground) -> Vec<Axis> {
 
 async fn point(ground: &Ground, name: &str, at: f64, place: Place) -> Result<Point> {
     eprintln!("{name}");
+    let corpus = Arc::new(Corpus::make(place.recipe, ground.arguments.seed)?);
     let mut samples = Vec::new();
     for _ in 0..ground.arguments.rounds {
-        samples.push(sample(ground, place).await.with_context(|| name.to_owned())?);
+        samples.push(sample(ground, place, &corpus).await.with_context(|| name.to_owned())?);
     }
     Ok(Point { at, samples })
 }
 
-async fn sample(ground: &Ground, place: Place) -> Result<Sample> {
-    let corpus = Arc::new(Corpus::make(place.recipe, ground.arguments.seed)?);
+async fn sample(ground: &Ground, place: Place, corpus: &Arc<Corpus>) -> Result<Sample> {
     let extent = corpus.of_spans(place.spans);
     let topic = ground.topic(place.partitions).await?;
     let bridge = Bridge::start(ground, Side::Spanferry, &topic).await?;
     let target = bridge.address(Protocol::Http)?;
-    let mut load = ground.load(target, Protocol::Http, &corpus, extent);
+    let mut load = ground.load(target, Protocol::Http, corpus, extent);
     load.connections = place.connections;
     let first = load.first;
     let broker = Meter::start(&[ground.kafka.id()?])?;
@@ -182,7 +185,7 @@ async fn sample(ground: &Ground, place: Place) -> Result<Sample> {
     let used = meter.read()?;
     drop(bridge);
     let kafka_bytes = topic.bytes(&ground.kafka)? as f64 / extent.spans as f64;
-    let backlog = Backlog { topic, corpus, extent, first };
+    let backlog = Backlog { topic, corpus: corpus.clone(), extent, first };
     let drained = backlog.drain(ground, Side::Spanferry, &Sink::start()?).await?;
     Ok(Sample {
         bridge_us: used.cpu_us(extent.spans),

@@ -9,8 +9,9 @@ use crate::meter::Meter;
 use crate::sides::{Bridge, Forwarder};
 use crate::sink::Sink;
 use crate::topic::Topic;
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use std::sync::Arc;
+use std::time::Instant;
 
 /// A topic that holds a load.
 pub struct Backlog {
@@ -49,26 +50,34 @@ impl Backlog {
         Ok(Backlog { topic, corpus, extent, first })
     }
 
-    /// One side drains it from its beginning. Counted from the first request at the sink, so that no start-up is in it.
+    /// One side drains it from its beginning. Counted from the first request at the sink, so that no start-up is in it; where all
+    /// came with that one, from the start.
     pub async fn drain(&self, ground: &Ground, side: Side, sink: &Sink) -> Result<Slice> {
         sink.await_load(self.first, &self.corpus, &self.extent);
         let (_, group) = ground.place("group")?;
-        let to = sink.address();
+        let (start, to) = (Instant::now(), sink.address());
         let forwarder = Forwarder::start(ground, side, &self.topic, &group, to).await?;
+        let birth = Meter::from_birth(&[forwarder.id()]);
         sink.until("the first span", |seen| seen.first.is_some()).await?;
-        let (meter, begin) = (Meter::start(&[forwarder.id()])?, sink.seen());
+        let (meter, before) = (Meter::start(&[forwarder.id()])?, sink.seen().spans);
         let all = self.extent.requests;
         let seen = sink.until("the last span", |seen| seen.whole == all).await?;
-        let used = meter.read()?;
+        let (used, used_in_all) = (meter.read()?, birth.read()?);
         seen.exactly(&self.extent)?;
-        let (Some((first, with_it)), Some(last)) = (seen.first, seen.last) else {
-            anyhow::bail!("nothing came");
+        let (first, with_it) = seen.first.context("nothing came")?;
+        let last = seen.last.context("nothing came")?;
+        let (used, spans) = match seen.spans - before {
+            0 => (used_in_all, seen.spans),
+            rest => (used, rest),
         };
-        let elapsed = last.saturating_duration_since(first).as_secs_f64();
-        ensure!(seen.spans > begin.spans, "all came at once: the backlog is too small");
+        let (since, came) = match seen.spans - with_it {
+            0 => (start, seen.spans),
+            rest => (first, rest),
+        };
+        let elapsed = last.saturating_duration_since(since).as_secs_f64();
         Ok(Slice {
-            cpu_us: used.cpu_us(seen.spans - begin.spans),
-            spans_a_second: (seen.spans - with_it) as f64 / elapsed,
+            cpu_us: used.cpu_us(spans),
+            spans_a_second: came as f64 / elapsed,
             peak_mb: used.peak_mb,
             ..Slice::default()
         })

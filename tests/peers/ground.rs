@@ -43,6 +43,12 @@ impl Ground {
         self.arguments.only.is_empty() || self.arguments.only.iter().any(|one| name.contains(one))
     }
 
+    /// All of them, or in a quick run the first.
+    pub fn some_of<T: Copy>(&self, all: &[T]) -> Vec<T> {
+        let count = if self.arguments.quick { 1 } else { all.len() };
+        all.iter().take(count).copied().collect()
+    }
+
     /// A directory and a name that nobody has used in this run.
     pub fn place(&self, what: &str) -> Result<(PathBuf, String)> {
         let name = format!("{what}-{}", self.places.fetch_add(1, Ordering::Relaxed));

@@ -60,6 +60,9 @@ pub struct Arguments {
     /// Not the peers, but how Spanferry's own cost grows: writes `scaling.md` and its plots.
     #[arg(long)]
     curves: bool,
+    /// Of each part one comparison, and of each curve its ends: to see that all works.
+    #[arg(long)]
+    quick: bool,
     /// Only what has this in its name; repeat for more.
     #[arg(long)]
     only: Vec<String>,
@@ -108,26 +111,27 @@ fn write(ground: &Ground, name: &str, text: &str) -> Result<()> {
 async fn measure(ground: &Ground) -> Result<Results> {
     let (spans, backlog) = (ground.arguments.spans, ground.arguments.backlog);
     let mut results = Results::default();
-    for (recipe, protocol, spans) in [
+    let bridges = [
         (FIVE, Protocol::Http, spans),
         (GATEWAY, Protocol::Http, spans / 3),
         (FORTY, Protocol::Http, spans),
         (FIVE, Protocol::Grpc, spans),
-    ] {
+    ];
+    for (recipe, protocol, spans) in ground.some_of(&bridges) {
         let name = format!("bridge {} {}", recipe.name, protocol.name());
         if ground.wants(&name) {
             let compared = bridges::compare(ground, recipe, protocol, spans).await;
             results.bridges.push(compared.context(name)?);
         }
     }
-    for (recipe, spans) in [(FIVE, backlog), (GATEWAY, backlog / 5)] {
+    for (recipe, spans) in ground.some_of(&[(FIVE, backlog), (GATEWAY, backlog / 5)]) {
         let name = format!("forwarder {}", recipe.name);
         if ground.wants(&name) {
             let compared = forwarders::compare(ground, recipe, spans).await;
             results.forwarders.push(compared.context(name)?);
         }
     }
-    for (recipe, spans) in [(FIVE, spans), (GATEWAY, spans / 3)] {
+    for (recipe, spans) in ground.some_of(&[(FIVE, spans), (GATEWAY, spans / 3)]) {
         let name = format!("chain {}", recipe.name);
         if ground.wants(&name) {
             results.chains.push(chains::compare(ground, recipe, spans).await.context(name)?);
@@ -136,7 +140,7 @@ async fn measure(ground: &Ground) -> Result<Results> {
     if ground.wants("jaeger") {
         results.ends.push(ends::compare(ground, FIVE, spans / 2).await.context("into Jaeger")?);
     }
-    for (recipe, spans) in [(FIVE, spans), (GATEWAY, spans)] {
+    for (recipe, spans) in ground.some_of(&[(FIVE, spans), (GATEWAY, spans)]) {
         let name = format!("embedded {}", recipe.name);
         if ground.wants(&name) {
             results.embedded.push(embedded::measure(ground, recipe, spans).await.context(name)?);

@@ -26,6 +26,11 @@ impl Meter {
         Ok(Meter { processes: processes.to_vec(), cpu: cpu(processes)? })
     }
 
+    /// Of all that these processes have used since they are.
+    pub fn from_birth(processes: &[u32]) -> Meter {
+        Meter { processes: processes.to_vec(), cpu: Duration::ZERO }
+    }
+
     /// From the beginning to now.
     pub fn read(&self) -> Result<Used> {
         let cpu = cpu(&self.processes)?.saturating_sub(self.cpu);
