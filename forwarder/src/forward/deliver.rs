@@ -104,10 +104,11 @@ impl Deliverer {
                 }
                 // The guilty record is in one of the halves; the destination took nothing of this request.
                 Outcome::Refused { .. } | Outcome::TooLarge { .. } => parts.extend(halves(part)),
-                // More than it can take in the time that it has: the same request would be too much for ever, and whoever
-                // comes behind it waits.
-                Outcome::Retry { is_overload: true, .. }
-                    if part.len() > 1 && (took >= LATE || self.is_above_its_pace(part)) =>
+                // More than it can take in the time that it has, or that it lives: the same request would be too much for
+                // ever, and whoever comes behind it waits.
+                Outcome::Retry { is_overload, .. }
+                    if part.len() > 1
+                        && (took >= LATE || (is_overload && self.is_above_its_pace(part))) =>
                 {
                     parts.extend(halves(part));
                 }

@@ -40,8 +40,9 @@ fn names(request: &Request) -> Vec<String> {
     scopes.flat_map(|scope| scope.spans).map(|span| span.name).collect()
 }
 
-/// Takes spans; refuses requests with one named `poison`, and as too large those with two named `huge…`; takes too long for more than ten named `heavy…`; holds those with one named `slow` until told; is away
-/// when told.
+/// Takes spans; refuses requests with one named `poison`, and as too large those with two named `huge…`; takes too long
+/// for more than ten named `heavy…`, and dies of more than ten named `deadly…`; holds those with one named `slow` until
+/// told; is away when told.
 struct Fake {
     taken: Mutex<Vec<String>>,
     tries: watch::Sender<usize>,
@@ -67,6 +68,10 @@ impl Export for Fake {
         if names.iter().filter(|name| name.starts_with("heavy")).count() > 10 {
             tokio::time::sleep(Duration::from_secs(10)).await;
             return Outcome::Retry { after: None, reason: "too late".into(), is_overload: true };
+        }
+        if names.iter().filter(|name| name.starts_with("deadly")).count() > 10 {
+            tokio::time::sleep(Duration::from_secs(2)).await;
+            return Outcome::Retry { after: None, reason: "cut off".into(), is_overload: false };
         }
         let huge = names.iter().filter(|name| name.starts_with("huge")).count();
         if huge > 1 || names.iter().any(|name| name == "huge alone") {
@@ -182,6 +187,15 @@ async fn a_request_that_is_too_much_for_the_time_it_has_is_divided() {
     let rig = Rig::start(Settings::default());
     rig.log.assign(0);
     rig.log.tell_records(0, 0, (0..50).map(|i| value(&format!("heavy {i:02}"))));
+    rig.until("all is committed", |rig| rig.log.committed(0) == Some(50)).await;
+    assert_eq!(rig.taken().len(), 50, "each once");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_that_the_destination_does_not_live_through_is_divided() {
+    let rig = Rig::start(Settings::default());
+    rig.log.assign(0);
+    rig.log.tell_records(0, 0, (0..50).map(|i| value(&format!("deadly {i:02}"))));
     rig.until("all is committed", |rig| rig.log.committed(0) == Some(50)).await;
     assert_eq!(rig.taken().len(), 50, "each once");
 }
