@@ -4,7 +4,7 @@
 
 use crate::harness::{Claim, Ground, Part};
 use crate::ledger::{ledger, number};
-use crate::rig::LIMIT;
+use crate::rig::{FORWARD, LIMIT};
 use anyhow::{Context, Result, ensure};
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span};
@@ -36,6 +36,8 @@ const SPANS_AT_A_TIME: u64 = 10;
 const EVERY: Duration = Duration::from_millis(100);
 /// By its timestamps the backlog is older than that when the forwarder comes.
 const OLD: Duration = Duration::from_secs(6);
+/// How long a request that was sent may be on its way to the sink.
+const ARRIVAL: Duration = Duration::from_millis(500);
 /// Many times what the rate allows.
 const PATIENCE: u32 = 10;
 
@@ -47,6 +49,9 @@ pub fn tests() -> Vec<Claim> {
         }),
         Claim::new("new_spans_are_seen_while_a_directory_drains", &[parts::spanferry], |ground| {
             Box::pin(new_spans_are_seen_while_a_directory_drains(ground))
+        }),
+        Claim::new("a_kill_within_a_backlog_repeats_nothing_that_a_commit_knew", NEEDS, |ground| {
+            Box::pin(a_kill_within_a_backlog_repeats_nothing_that_a_commit_knew(ground))
         }),
     ]
 }
@@ -66,7 +71,8 @@ async fn new_spans_are_seen_while_a_backlog_waits(ground: &Ground) -> Result<()>
     let to = sink.grpc_url();
     let forward =
         Spanferry::forward("forward", &directory, &log, &to, &["--group", "fresh"]).await?;
-    let drain = drain(&url, sink.control(), backlog).await?;
+    let mut drain = Drain::of(backlog);
+    drain.until(&url, &sink.control(), Drain::is_whole).await?;
     let drained = start.elapsed();
 
     println!("{backlog} spans drained in {drained:?}; {}", drain.summary());
@@ -99,10 +105,43 @@ async fn new_spans_are_seen_while_a_directory_drains(ground: &Ground) -> Result<
     let url = format!("http://{}/v1/traces", one.http()?);
     pile_up(&url, SMALL_BACKLOG).await?;
     sink.behave(Behaviour::AtMost(RATE));
-    let drain = drain(&url, sink.control(), SMALL_BACKLOG).await?;
+    let mut drain = Drain::of(SMALL_BACKLOG);
+    drain.until(&url, &sink.control(), Drain::is_whole).await?;
     println!("{}", drain.summary());
     drain.judge()?;
     the_sum_holds(&directory, &["--admin", &one.admin()?.to_string()], drain.count()).await
+}
+
+/// In the midst of it the forwarder is killed: what overtook by then is passed over by the next one.
+async fn a_kill_within_a_backlog_repeats_nothing_that_a_commit_knew(ground: &Ground) -> Result<()> {
+    let directory = ground.directory("fresh-kill")?;
+    let sink = Sink::start()?;
+    sink.behave(Behaviour::AtMost(RATE));
+    let log = format!("kafka://{}/fresh-kill", ground.kafka().await?.address());
+    let bridge = Spanferry::bridge(&directory, &log, &[]).await?;
+    bridge.ready().await?;
+    let url = format!("http://{}/v1/traces", bridge.http()?);
+    pile_up(&url, BACKLOG).await?;
+    let (to, control) = (sink.grpc_url(), sink.control());
+    let more = [&["--group", "fresh-kill"], &FORWARD[..]].concat();
+    let mut forward = Spanferry::forward("forward", &directory, &log, &to, &more).await?;
+    let mut drain = Drain::of(BACKLOG);
+    let some = |drain: &Drain| drain.old * 3 > BACKLOG && drain.seen.len() > 50;
+    drain.until(&url, &control, some).await?;
+
+    let asked = ["--log", &log, "--group", "fresh-kill"];
+    let (holds, report) = ledger(&directory, &asked).await?;
+    ensure!(holds, "in the midst of it: {report}");
+    forward.kill();
+    // What it had sent by then arrives.
+    sleep(ARRIVAL).await;
+    drain.take_all(&control)?;
+    let (seen, known) = (drain.count(), number(&report, "delivered"));
+    let _second = Spanferry::forward("second", &directory, &log, &to, &more).await?;
+    drain.until(&url, &control, Drain::is_whole).await?;
+    println!("killed with {seen} seen, of which a commit knew {known}; {}", drain.summary());
+    ensure!(known > 0 && drain.twice <= seen.saturating_sub(known), "{}", drain.summary());
+    the_sum_holds(&directory, &asked, drain.count()).await
 }
 
 /// Sends a backlog, and waits until it is old.
@@ -122,10 +161,12 @@ fn backlog() -> Result<u64> {
 /// What came of a backlog and of the spans that were sent meanwhile.
 struct Drain {
     backlog: u64,
-    /// How many new spans were sent, and how they were seen.
-    sent: u64,
+    /// When each new span was sent, and how many old ones were still to come then; and how they were seen.
+    sent: HashMap<u64, (Instant, u64)>,
     seen: Vec<New>,
     old: u64,
+    /// How often each span came, and how many times one came again.
+    times: HashMap<u64, u64>,
     twice: u64,
 }
 
@@ -138,45 +179,56 @@ struct New {
     after: Duration,
 }
 
-/// Sends new spans and takes out what the destination has, until all of it is there.
-async fn drain(url: &str, control: Control, backlog: u64) -> Result<Drain> {
-    let mut drain = Drain { backlog, sent: 0, seen: Vec::new(), old: 0, twice: 0 };
-    let (mut times, mut sent) = (HashMap::new(), HashMap::new());
-    let limit = Duration::from_secs((backlog / u64::from(RATE)).max(10)) * PATIENCE;
-    let (start, mut tick) = (Instant::now(), interval(EVERY));
-    while drain.old < backlog || (drain.seen.len() as u64) < drain.sent {
-        ensure!(start.elapsed() < limit, "not in {limit:?}: {}", drain.summary());
-        tick.tick().await;
-        // The first old ones say that the forwarder has joined its group.
-        if (1..backlog).contains(&drain.old) {
-            let numbers = NEW + drain.sent..NEW + drain.sent + SPANS_AT_A_TIME;
-            let waiting = backlog - drain.old;
-            sent.extend(numbers.clone().map(|number| (number, (Instant::now(), waiting))));
-            drain.sent += SPANS_AT_A_TIME;
-            send(url, numbers).await?;
-        }
-        for span in control.take_spans() {
-            let number = u64::from_str_radix(&span.span_id, 16)? - 1;
-            drain.take(number, &mut times, &sent);
-        }
-    }
-    Ok(drain)
-}
-
 impl Drain {
-    fn take(
+    fn of(backlog: u64) -> Self {
+        let (sent, times) = (HashMap::new(), HashMap::new());
+        Self { backlog, sent, seen: Vec::new(), old: 0, times, twice: 0 }
+    }
+
+    /// Sends new spans while old ones wait, and takes out what the destination has.
+    async fn until(
         &mut self,
-        number: u64,
-        times: &mut HashMap<u64, u64>,
-        sent: &HashMap<u64, (Instant, u64)>,
-    ) {
-        let times = times.entry(number).or_default();
+        url: &str,
+        control: &Control,
+        is_enough: impl Fn(&Self) -> bool,
+    ) -> Result<()> {
+        let limit = Duration::from_secs((self.backlog / u64::from(RATE)).max(10)) * PATIENCE;
+        let (start, mut tick) = (Instant::now(), interval(EVERY));
+        while !is_enough(self) {
+            ensure!(start.elapsed() < limit, "not in {limit:?}: {}", self.summary());
+            tick.tick().await;
+            // The first old ones say that the forwarder has joined its group.
+            if (1..self.backlog).contains(&self.old) {
+                let first = NEW + self.sent.len() as u64;
+                let (now, waiting) = (Instant::now(), self.backlog - self.old);
+                let numbers = first..first + SPANS_AT_A_TIME;
+                self.sent.extend(numbers.clone().map(|number| (number, (now, waiting))));
+                send(url, numbers).await?;
+            }
+            self.take_all(control)?;
+        }
+        Ok(())
+    }
+
+    fn is_whole(&self) -> bool {
+        self.old == self.backlog && self.seen.len() == self.sent.len()
+    }
+
+    fn take_all(&mut self, control: &Control) -> Result<()> {
+        for span in control.take_spans() {
+            self.take(u64::from_str_radix(&span.span_id, 16)? - 1);
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, number: u64) {
+        let times = self.times.entry(number).or_default();
         *times += 1;
         if *times > 1 {
             self.twice += 1;
             return;
         }
-        match sent.get(&number) {
+        match self.sent.get(&number) {
             Some((at, waiting_then)) => self.seen.push(New {
                 waiting_then: *waiting_then,
                 waiting_now: self.backlog - self.old,
@@ -199,7 +251,7 @@ impl Drain {
             self.old,
             self.backlog,
             self.seen.len(),
-            self.sent,
+            self.sent.len(),
             self.twice,
             share(50).unwrap_or_default(),
             share(99).unwrap_or_default(),
