@@ -10,6 +10,7 @@ use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use bytes::Bytes;
+use futures_util::future::BoxFuture;
 use http::{HeaderMap, StatusCode, header};
 use opentelemetry_proto::tonic::collector::trace::v1::{
     ExportTracePartialSuccess, ExportTraceServiceResponse,
@@ -19,7 +20,7 @@ use spanferry::otlp::count::count_spans;
 use std::collections::HashMap;
 use std::io::Read;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
@@ -47,6 +48,9 @@ pub enum Behaviour {
     /// Stores nothing and never answers.
     Hang,
 }
+
+/// What takes a request behind the sink, and its HTTP status.
+pub type Behind = Box<dyn Fn(Bytes) -> BoxFuture<'static, StatusCode> + Send + Sync>;
 
 /// A destination that can be told how to behave, and be stopped and started on the same port.
 pub struct Sink {
@@ -84,6 +88,7 @@ struct Store {
     pushed_back: Mutex<u64>,
     /// What may come now, and when that was reckoned.
     room: Mutex<(f64, Instant)>,
+    behind: OnceLock<Behind>,
 }
 
 impl Sink {
@@ -96,6 +101,7 @@ impl Sink {
             requests: Mutex::default(),
             pushed_back: Mutex::default(),
             room: Mutex::new((0.0, Instant::now())),
+            behind: OnceLock::new(),
         };
         let mut sink = Sink {
             address: (Ipv4Addr::LOCALHOST, 0).into(),
@@ -146,6 +152,11 @@ impl Sink {
     /// Behaves so from the next request on.
     pub fn behave(&self, behaviour: Behaviour) {
         *lock(&self.store.behaviour) = behaviour;
+    }
+
+    /// Hands what it takes on to `behind`, whose answer is its own: it stores what that took. Said once.
+    pub fn stand_before(&self, behind: Behind) {
+        let _ = self.store.behind.set(behind);
     }
 
     /// A handle by which another task says how it behaves.
@@ -285,6 +296,12 @@ impl Store {
         has_room
     }
 
+    async fn hand_on(&self, body: Bytes) -> Result<(), StatusCode> {
+        let Some(behind) = self.behind.get() else { return Ok(()) };
+        let status = behind(body).await;
+        if status.is_success() { Ok(()) } else { Err(status) }
+    }
+
     /// Does with one request what the behaviour says.
     async fn take(&self, body: Bytes) -> Result<ExportTraceServiceResponse, StatusCode> {
         *lock(&self.requests) += 1;
@@ -294,7 +311,7 @@ impl Store {
             *lock(&self.counted) += spans;
             return Ok(ExportTraceServiceResponse::default());
         }
-        let spans = spans_of(body).map_err(|_| StatusCode::BAD_REQUEST)?;
+        let spans = spans_of(body.clone()).map_err(|_| StatusCode::BAD_REQUEST)?;
         let (mut rejected, mut fallen) = (0, 0);
         match behaviour {
             Behaviour::Accept | Behaviour::Count => {}
@@ -311,6 +328,7 @@ impl Store {
             Behaviour::LetFall(n) => fallen = n.min(spans.len()),
             Behaviour::Hang => std::future::pending().await,
         }
+        self.hand_on(body).await?;
         lock(&self.spans).extend(spans.into_iter().skip(rejected + fallen));
         let partial = ExportTracePartialSuccess {
             rejected_spans: rejected as i64,

@@ -1,22 +1,26 @@
 //! A backlog and a destination that answers 429 above a rate: all of it is drained, nothing twice, and spans that are sent
 //! meanwhile are seen before it is. `SPANFERRY_BACKLOG` says how many spans (60,000); with a million or more, the new ones
-//! must be seen within 5 s.
+//! must be seen within 5 s. With `SPANFERRY_DESTINATION=jaeger` real Jaeger stands behind what answers 429.
 
 use crate::harness::{Claim, Ground, Part};
 use crate::ledger::{ledger, number};
 use crate::rig::{FORWARD, LIMIT};
+use ::http::StatusCode;
 use anyhow::{Context, Result, ensure};
+use futures_util::FutureExt;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span};
 use prost::Message;
 use spanferry_tests::fakes::sink::Control;
 use spanferry_tests::fakes::{Behaviour, Sink};
+use spanferry_tests::stack::jaeger::{Jaeger, Storage};
 use spanferry_tests::stack::spanferry::Spanferry;
 use spanferry_tests::stack::wait::eventually;
 use spanferry_tests::stack::{http, parts};
 use std::collections::HashMap;
 use std::ops::Range;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::time::{interval, sleep};
 
@@ -38,6 +42,8 @@ const EVERY: Duration = Duration::from_millis(100);
 const OLD: Duration = Duration::from_secs(6);
 /// How long a request that was sent may be on its way to the sink.
 const ARRIVAL: Duration = Duration::from_millis(500);
+/// How many traces Jaeger is asked for.
+const ASKED: u64 = 200;
 /// Many times what the rate allows.
 const PATIENCE: u32 = 10;
 
@@ -67,6 +73,7 @@ async fn new_spans_are_seen_while_a_backlog_waits(ground: &Ground) -> Result<()>
     let url = format!("http://{}/v1/traces", bridge.http()?);
     pile_up(&url, backlog).await?;
 
+    let jaeger = jaeger_behind(&sink, &directory).await?;
     let start = Instant::now();
     let to = sink.grpc_url();
     let forward =
@@ -91,7 +98,38 @@ async fn new_spans_are_seen_while_a_backlog_waits(ground: &Ground) -> Result<()>
         let (late, from, to) = (waiting.len(), waiting.iter().max(), waiting.iter().min());
         ensure!(late == 0, "{late} new spans were late; {from:?} to {to:?} old ones waited then");
     }
+    if let Some(jaeger) = jaeger {
+        jaeger_has_them(&jaeger, &drain).await?;
+    }
     the_sum_holds(&directory, &["--log", &log, "--group", "fresh"], drain.count()).await
+}
+
+/// Real Jaeger with its storage on disk, when it is asked for.
+async fn jaeger_behind(sink: &Sink, directory: &Path) -> Result<Option<Jaeger>> {
+    if std::env::var("SPANFERRY_DESTINATION").is_ok_and(|name| name == "jaeger") {
+        let jaeger = Jaeger::start(directory, Storage::Disk).await?;
+        let url = Arc::new(jaeger.http_url());
+        sink.stand_before(Box::new(move |body| {
+            let url = url.clone();
+            let post = async move { http::post(&url, "application/x-protobuf", body).await };
+            let status = |answer: Result<_>| answer.map_or(StatusCode::BAD_GATEWAY, |(s, _)| s);
+            Box::pin(post.map(status))
+        }));
+        return Ok(Some(jaeger));
+    }
+    Ok(None)
+}
+
+/// It took each span once, without a restart, and shows those that are asked for.
+async fn jaeger_has_them(jaeger: &Jaeger, drain: &Drain) -> Result<()> {
+    let took = jaeger.received_spans().await?;
+    println!("Jaeger took {took} spans, and ran all the time");
+    ensure!(took == drain.count(), "Jaeger took {took} of {} spans", drain.count());
+    for number in (0..drain.backlog).step_by((drain.backlog / ASKED) as usize) {
+        let spans = jaeger.trace(&hex::encode(trace_id(number))).await?;
+        ensure!(spans.len() as u64 == SPANS_A_TRACE, "of span {number}: {}", spans.len());
+    }
+    Ok(())
 }
 
 /// The same in one process and its directory: the destination is away, and then it is busy.
@@ -287,9 +325,14 @@ async fn the_sum_holds(directory: &Path, asked: &[&str], count: u64) -> Result<(
     Ok(())
 }
 
+/// Of a span.
+fn trace_id(number: u64) -> [u8; 16] {
+    u128::from(number / SPANS_A_TRACE + 1).to_be_bytes()
+}
+
 async fn send(url: &str, numbers: Range<u64>) -> Result<()> {
     let span = |number: u64| Span {
-        trace_id: u128::from(number / SPANS_A_TRACE + 1).to_be_bytes().to_vec(),
+        trace_id: trace_id(number).to_vec(),
         span_id: (number + 1).to_be_bytes().to_vec(),
         name: "numbered".into(),
         ..Span::default()
