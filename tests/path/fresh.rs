@@ -334,6 +334,9 @@ async fn send(url: &str, numbers: Range<u64>) -> Result<()> {
     let span = |number: u64| Span {
         trace_id: trace_id(number).to_vec(),
         span_id: (number + 1).to_be_bytes().to_vec(),
+        // Without times, Jaeger shows a span that cannot be read.
+        start_time_unix_nano: 1,
+        end_time_unix_nano: 2,
         name: "numbered".into(),
         ..Span::default()
     };
