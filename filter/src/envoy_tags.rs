@@ -125,11 +125,13 @@ fn grpc(exchange: &Exchange<'_>, call: &Call<'_>, emit: &mut Emit<'_>) {
 fn answer(exchange: &Exchange<'_>, summary: &Summary<'_>, emit: &mut Emit<'_>) {
     let number = |property| exchange.properties.number(property).unwrap_or(0);
     let cluster = exchange.text(Property::Cluster);
+    let upstream = if exchange.is_attempt { exchange.text(Property::Upstream) } else { "".into() };
     let [received, sent, code] = &mut [[0; 20]; 3];
     emit_all(
         &[
             ("upstream_cluster", &cluster, LEFT_OUT),
             ("upstream_cluster.name", &cluster, LEFT_OUT),
+            ("upstream_address", &upstream, LEFT_OUT),
             ("request_size", decimal(number(Property::RequestBytes), received), DASH),
             ("response_size", decimal(number(Property::ResponseBytes), sent), DASH),
             ("http.status_code", decimal(summary.status_code.unwrap_or(0), code), DASH),
@@ -175,6 +177,7 @@ mod tests {
             properties: &Properties::from_single(&values),
             custom: &[],
             recipe: &Recipe::default(),
+            is_attempt: kind == SpanKind::Client,
             answered_ns: None,
             now_ns: 5,
         };
@@ -203,6 +206,14 @@ mod tests {
         assert_eq!((tags["error"].as_str(), tags["user_agent"].as_str()), ("true", "-"));
         assert_eq!(tags["response_flags"], "-");
         assert!(!tags.contains_key("upstream_cluster"));
+    }
+
+    #[test]
+    fn only_an_attempt_names_the_upstreams_address() {
+        let upstream: (Property, &[u8]) = (Property::Upstream, b"10.0.0.1:80");
+        let of = |kind| told(kind, &RequestHeaders::default(), &[upstream]).1;
+        assert_eq!(of(SpanKind::Client)["upstream_address"], "10.0.0.1:80");
+        assert!(!of(SpanKind::Server).contains_key("upstream_address"));
     }
 
     #[test]

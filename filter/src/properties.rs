@@ -94,6 +94,8 @@ pub struct Selection {
     pub has_body: bool,
     /// Of a request whose span will have the conventions' attributes.
     pub has_semconv: bool,
+    /// Of a request whose span will name the upstream's address: Envoy's tags do of an attempt.
+    pub has_upstream: bool,
     /// Of a request whose span's kind goes by its listener.
     pub has_direction: bool,
 }
@@ -102,7 +104,8 @@ impl Selection {
     /// The properties in their order, each with its paths.
     pub fn paths(self) -> impl Iterator<Item = &'static (Property, &'static [Path<'static>])> {
         PATHS.iter().filter(move |(property, _)| match property {
-            Property::Upstream | Property::Route => self.has_semconv,
+            Property::Upstream => self.has_upstream,
+            Property::Route => self.has_semconv,
             Property::Direction => self.has_direction,
             Property::RequestBytes => self.has_body,
             Property::GrpcStatus | Property::GrpcMessage => self.is_rpc,
@@ -194,7 +197,8 @@ mod tests {
     use crate::testing::test;
 
     fn selection(is_rpc: bool, has_semconv: bool) -> Selection {
-        Selection { is_rpc, has_body: is_rpc, has_semconv, has_direction: is_rpc }
+        let has_upstream = has_semconv;
+        Selection { is_rpc, has_body: is_rpc, has_semconv, has_upstream, has_direction: is_rpc }
     }
 
     #[test]

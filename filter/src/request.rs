@@ -211,6 +211,7 @@ impl Recorded {
             properties: &properties,
             custom: &custom,
             recipe: &worker.recipe,
+            is_attempt: self.attempt.is_some(),
             answered_ns: self.answered_ns,
             now_ns,
         };

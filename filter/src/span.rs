@@ -55,6 +55,8 @@ pub struct Exchange<'a> {
     pub custom: &'a [&'a [u8]],
     /// What a span is made by.
     pub recipe: &'a Recipe,
+    /// Whether it is one attempt of several, seen by an upstream filter.
+    pub is_attempt: bool,
     /// When the answer's headers came, ns since the epoch, if they came.
     pub answered_ns: Option<u64>,
     /// The host's clock at the end, ns since the epoch: used where the proxy gives no times.
@@ -232,6 +234,7 @@ mod tests {
             properties: &Properties::from_single(&read),
             custom: &[],
             recipe: &Recipe::default(),
+            is_attempt: false,
             answered_ns: None,
             now_ns,
         }

@@ -100,6 +100,7 @@ fn a_failed_request_reads_back_whole() {
         properties: &Properties::from_single(&read),
         custom: &[],
         recipe: &Recipe::default(),
+        is_attempt: false,
         answered_ns: None,
         now_ns: 7,
     }
@@ -144,6 +145,7 @@ fn a_root_span_has_no_parent_no_state_and_no_status() {
         properties: &Properties::from_single(&read),
         custom: &[],
         recipe: &Recipe::default(),
+        is_attempt: false,
         answered_ns: None,
         now_ns: 7,
     }
@@ -231,6 +233,7 @@ proptest! {
             properties: &Properties::from_single(&values),
             custom: &custom.each_ref().map(Vec::as_slice),
             recipe: &recipe(vocabulary, attributes, length, events),
+            is_attempt: false,
             answered_ns,
             now_ns: 7,
         };

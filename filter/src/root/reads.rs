@@ -3,6 +3,7 @@
 
 use crate::attributes::Recipe;
 use crate::attributes::custom::Custom;
+use crate::config::KindChoice;
 use crate::header_map::{pair_count, pairs};
 use crate::host::{Expression, Host, LogLevel};
 use crate::properties::{COUNT, DURATION, Properties, Property, STATUS_DETAILS, Selection, cel};
@@ -27,10 +28,13 @@ pub struct Known {
 
 impl Reads {
     /// Compiles what these spans need.
-    pub fn new(host: impl Host, recipe: &Recipe, has_direction: bool) -> Self {
+    pub fn new(host: impl Host, recipe: &Recipe, kind: KindChoice) -> Self {
         let has_semconv = recipe.settings.vocabulary.has_semconv();
         let reading = |is_rpc, has_body| {
-            Reading::new(host, Selection { is_rpc, has_body, has_semconv, has_direction })
+            let has_upstream = has_semconv || kind == KindChoice::Client;
+            let has_direction = kind == KindChoice::Auto;
+            let has = Selection { is_rpc, has_body, has_semconv, has_upstream, has_direction };
+            Reading::new(host, has)
         };
         Self {
             bare: reading(false, false),

@@ -8,7 +8,7 @@ use crate::answer::{Outcome, judge};
 use crate::attempt::Attempts;
 use crate::attributes::Recipe;
 use crate::batch::Envelope;
-use crate::config::{Config, KindChoice};
+use crate::config::Config;
 use crate::envoy_tags;
 use crate::glance::Glance;
 use crate::host::{Destination, Host, HostError, LogLevel};
@@ -67,7 +67,7 @@ impl<H: Host> Worker<H> {
         let environment = || host.environment().unwrap_or_default();
         let recipe =
             Recipe::new(std::mem::take(&mut config.spans), envoy_tags::of_node(&node), environment);
-        let reads = Reads::new(host, &recipe, config.span_kind == KindChoice::Auto);
+        let reads = Reads::new(host, &recipe, config.span_kind);
         let room = Room::new(config.max_open_bytes);
         Self {
             host,

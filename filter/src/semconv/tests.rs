@@ -57,6 +57,7 @@ impl Seen {
             properties: &Properties::from_single(&self.read),
             custom: &[],
             recipe: &self.recipe,
+            is_attempt: false,
             answered_ns: self.answered_ns,
             now_ns: 5,
         })
