@@ -13,7 +13,7 @@ const BEFORE_MS: i64 = 5_000;
 /// A fresh record that was not sent within this time is fresh no more, and after so long, in which the destination
 /// answered, they are left to their turn.
 const STALE: Duration = Duration::from_secs(4);
-const GRACE: Duration = Duration::from_secs(1);
+const GRACE: Duration = Duration::from_secs(2);
 /// Then it goes on with what was appended so long ago.
 const LEAP_TO_MS: i64 = 2_000;
 /// How long it is read on after the backlog, lest each hiccup of the destination begins it anew.

@@ -284,6 +284,11 @@ impl Metrics {
         self.since_delivery_seconds.set((now - delivered).max(0) / 1000);
     }
 
+    /// Whether something was delivered within these ms.
+    pub fn is_delivering(&self, within_ms: i64) -> bool {
+        now_ms().saturating_sub(self.delivered_ms.load(Ordering::Relaxed)) < within_ms
+    }
+
     /// Spans delivered by this process.
     pub fn sent_spans(&self) -> u64 {
         self.sent_spans.get()

@@ -8,6 +8,9 @@ use super::lanes::Lane;
 use super::metrics::now_ms;
 use crate::log::StoredRecord;
 
+/// A destination that took something within this time is not silent.
+const LATELY_MS: i64 = 1_000;
+
 impl Consumer {
     /// Near the log's end the reader in order meets fresh records itself, with old ones before them that it has read.
     pub(super) fn lane_of(&self, stored: &StoredRecord) -> Lane {
@@ -41,6 +44,8 @@ impl Consumer {
         let is_answering = self.deliverer.gate.is_open();
         self.fresh.look(ours, self.oldest_ms(), now_ms(), is_answering);
         self.lanes.share(self.fresh.is_on());
+        // One that is silent for a while makes all wait: that is no reason to leave them to their turn.
+        let is_answering = is_answering && self.metrics.is_delivering(LATELY_MS);
         if self.fresh.is_stale(self.lanes.fresh_waits(), is_answering) {
             self.let_go();
         }
