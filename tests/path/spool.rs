@@ -79,17 +79,7 @@ async fn kafka_away_from_the_first_second_costs_no_span(ground: &Ground) -> Resu
 
 async fn a_full_spool_says_so_and_a_kill_loses_none_of_it(ground: &Ground) -> Result<()> {
     let mut scene = Scene::start(ground, "spool-full", &["--spool-bytes", "256KiB"]).await?;
-    let mut number = 0;
-    let refused = loop {
-        let answer = scene.send(number).await?;
-        if answer.status() != StatusCode::OK {
-            break answer;
-        }
-        number += 1;
-        ensure!(number < 20_000, "256 KiB are never full");
-    };
-    ensure!(refused.status() == StatusCode::SERVICE_UNAVAILABLE, "{refused:?}");
-    ensure!(refused.headers().get("retry-after").is_some(), "{refused:?}");
+    let (number, refused) = scene.fill(20_000).await?;
     ensure!(String::from_utf8_lossy(refused.body()).contains("the spool is full"), "{refused:?}");
     let metrics = scene.bridge.metrics().await?;
     ensure!(metrics.count("spanferry_refused_requests_total") > 0, "{metrics:?}");

@@ -7,6 +7,7 @@ use crate::load::Protocol;
 use crate::meter::Meter;
 use crate::sides::Bridge;
 use crate::topic::Topic;
+use crate::turns::{Way, paced_rounds};
 use anyhow::{Context, Result, ensure};
 use std::sync::Arc;
 
@@ -27,24 +28,11 @@ pub async fn compare(
 ) -> Result<Comparison> {
     let name = format!("{}, {}", recipe.name, protocol.name());
     let corpus = Arc::new(Corpus::make(recipe, ground.arguments.seed)?);
-    let mut stages = Vec::new();
-    for side in SIDES {
-        let stage = Stage::start(ground, side, corpus.clone(), protocol).await;
-        stages.push(stage.with_context(|| side.name())?);
-    }
-    let mut slowest = f64::INFINITY;
-    for stage in &stages {
-        slowest = slowest.min(stage.saturate(ground, spans).await?.requests_a_second);
-    }
-    let rate = slowest / 2.0;
-    let rounds = ground
-        .rounds(&format!("bridge, {name}"), async |side: Side| {
-            let stage = &stages[side as usize];
-            let mut slice = stage.saturate(ground, spans).await?;
-            stage.pace(ground, rate, &mut slice).await?;
-            Ok(slice)
-        })
-        .await?;
+    let start = async |side: Side| {
+        Stage::start(ground, side, corpus.clone(), protocol).await.with_context(|| side.name())
+    };
+    let stages = [start(SIDES[0]).await?, start(SIDES[1]).await?];
+    let (rate, rounds) = paced_rounds(ground, &format!("bridge, {name}"), &stages, spans).await?;
     let note = format!("{} bytes a span in, latency at {rate:.0} requests/s", corpus.span_bytes());
     Ok(Comparison { name, note, rounds })
 }
@@ -61,7 +49,9 @@ impl Stage {
         let bridge = Bridge::start(ground, side, &topic).await?;
         Ok(Stage { bridge, topic, corpus, protocol })
     }
+}
 
+impl Way for Stage {
     /// As fast as it answers: everything but latency. Every span that was acknowledged must be in the topic.
     async fn saturate(&self, ground: &Ground, spans: u64) -> Result<Slice> {
         let extent = self.corpus.of_spans(spans);
@@ -76,13 +66,9 @@ impl Stage {
         ensure!(written.spans == extent.spans, "{written:?} of {extent:?} acknowledged");
         let (spans, seconds) = (extent.spans as f64, report.elapsed.as_secs_f64());
         Ok(Slice {
-            cpu_us: used.cpu_us(extent.spans),
-            spans_a_second: spans / seconds,
-            requests_a_second: extent.requests as f64 / seconds,
-            peak_mb: used.peak_mb,
             kafka_bytes: bytes as f64 / spans,
             records: written.records as f64 / spans,
-            ..Slice::default()
+            ..Slice::saturated(&used, &extent, seconds)
         })
     }
 

@@ -7,6 +7,7 @@ use crate::load::{Load, Protocol};
 use crate::meter::Meter;
 use crate::sides::{Bridge, Forwarder};
 use crate::sink::Sink;
+use crate::turns::{Way, paced_rounds};
 use anyhow::{Context, Result};
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,24 +22,12 @@ struct Chain {
 /// Measures both over all rounds.
 pub async fn compare(ground: &Ground, recipe: Recipe, spans: u64) -> Result<Comparison> {
     let corpus = Arc::new(Corpus::make(recipe, ground.arguments.seed)?);
-    let mut chains = Vec::new();
-    for side in SIDES {
-        let chain = Chain::start(ground, side, corpus.clone()).await;
-        chains.push(chain.with_context(|| side.name())?);
-    }
-    let mut slowest = f64::INFINITY;
-    for chain in &chains {
-        slowest = slowest.min(chain.saturate(ground, spans).await?.requests_a_second);
-    }
-    let rate = slowest / 2.0;
-    let rounds = ground
-        .rounds(&format!("end to end, {}", recipe.name), async |side: Side| {
-            let chain = &chains[side as usize];
-            let mut slice = chain.saturate(ground, spans).await?;
-            chain.pace(ground, rate, &mut slice).await?;
-            Ok(slice)
-        })
-        .await?;
+    let start = async |side: Side| {
+        Chain::start(ground, side, corpus.clone()).await.with_context(|| side.name())
+    };
+    let chains = [start(SIDES[0]).await?, start(SIDES[1]).await?];
+    let (rate, rounds) =
+        paced_rounds(ground, &format!("end to end, {}", recipe.name), &chains, spans).await?;
     let note = format!("visible at {rate:.0} requests/s");
     Ok(Comparison { name: recipe.name.into(), note, rounds })
 }
@@ -59,7 +48,9 @@ impl Chain {
         self.sink.await_load(load.first, &self.corpus, &extent);
         Ok(load)
     }
+}
 
+impl Way for Chain {
     /// As fast as it is taken, until all of it has come out.
     async fn saturate(&self, ground: &Ground, spans: u64) -> Result<Slice> {
         let extent = self.corpus.of_spans(spans);
@@ -73,13 +64,7 @@ impl Chain {
         seen.exactly(&extent)?;
         let last = seen.last.context("nothing came")?;
         let seconds = last.saturating_duration_since(begin).as_secs_f64();
-        Ok(Slice {
-            cpu_us: used.cpu_us(extent.spans),
-            spans_a_second: extent.spans as f64 / seconds,
-            requests_a_second: extent.requests as f64 / seconds,
-            peak_mb: used.peak_mb,
-            ..Slice::default()
-        })
+        Ok(Slice::saturated(&used, &extent, seconds))
     }
 
     /// At a rate that is the same for both: from when a request should have left until its last span is at the destination.

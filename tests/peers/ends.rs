@@ -9,6 +9,7 @@ use crate::load::{Protocol, Sender};
 use crate::meter::Meter;
 use crate::sides::{Bridge, Forwarder};
 use crate::topic::Topic;
+use crate::turns::{Way, paced_rounds};
 use anyhow::{Context, Result, ensure};
 use http::StatusCode;
 use spanferry_tests::stack::http::get;
@@ -37,23 +38,12 @@ struct End {
 /// Measures both over all rounds.
 pub async fn compare(ground: &Ground, recipe: Recipe, spans: u64) -> Result<Comparison> {
     let corpus = Arc::new(Corpus::make(recipe, ground.arguments.seed)?);
-    let mut ends = Vec::new();
-    for side in SIDES {
-        ends.push(End::start(ground, side, corpus.clone()).await.with_context(|| side.name())?);
-    }
-    let mut slowest = f64::INFINITY;
-    for end in &ends {
-        slowest = slowest.min(end.saturate(ground, spans).await?.requests_a_second);
-    }
-    let rate = slowest / 2.0;
-    let rounds = ground
-        .rounds(&format!("into Jaeger, {}", recipe.name), async |side: Side| {
-            let end = &ends[side as usize];
-            let mut slice = end.saturate(ground, spans).await?;
-            end.pace(ground, rate, &mut slice).await?;
-            Ok(slice)
-        })
-        .await?;
+    let start = async |side: Side| {
+        End::start(ground, side, corpus.clone()).await.with_context(|| side.name())
+    };
+    let ends = [start(SIDES[0]).await?, start(SIDES[1]).await?];
+    let (rate, rounds) =
+        paced_rounds(ground, &format!("into Jaeger, {}", recipe.name), &ends, spans).await?;
     let note = format!("visible at {rate:.0} requests/s");
     Ok(Comparison { name: recipe.name.into(), note, rounds })
 }
@@ -88,6 +78,21 @@ impl End {
         [self.bridge.id(), self.jaeger.id()].into_iter().chain(forwarder).collect()
     }
 
+    async fn probe(&self, sender: &mut Sender, number: u64) -> Result<Duration> {
+        let body = self.probes.body(number);
+        let trace_id = hex::encode(body.trace_id(number));
+        let url = format!("http://{}/api/v3/traces/{trace_id}", self.jaeger.query());
+        let sent = Instant::now();
+        sender.send(body, number).await?;
+        while get(&url).await?.0 != StatusCode::OK {
+            ensure!(sent.elapsed() < LIMIT, "Jaeger does not show {trace_id}");
+            tokio::time::sleep(ASK).await;
+        }
+        Ok(sent.elapsed())
+    }
+}
+
+impl Way for End {
     /// As fast as it is taken, until every record is committed: stored by Jaeger, and up to the next commit.
     async fn saturate(&self, ground: &Ground, spans: u64) -> Result<Slice> {
         let extent = self.corpus.of_spans(spans);
@@ -100,13 +105,7 @@ impl End {
             tokio::time::sleep(LOOK).await;
         }
         let (used, seconds) = (meter.read()?, begin.elapsed().as_secs_f64());
-        Ok(Slice {
-            cpu_us: used.cpu_us(extent.spans),
-            spans_a_second: extent.spans as f64 / seconds,
-            requests_a_second: extent.requests as f64 / seconds,
-            peak_mb: used.peak_mb,
-            ..Slice::default()
-        })
+        Ok(Slice::saturated(&used, &extent, seconds))
     }
 
     /// At a rate that is the same for both, with probes between: from when one leaves until Jaeger shows it.
@@ -127,18 +126,5 @@ impl End {
         load.await??;
         slice.latencies(visible);
         Ok(())
-    }
-
-    async fn probe(&self, sender: &mut Sender, number: u64) -> Result<Duration> {
-        let body = self.probes.body(number);
-        let trace_id = hex::encode(body.trace_id(number));
-        let url = format!("http://{}/api/v3/traces/{trace_id}", self.jaeger.query());
-        let sent = Instant::now();
-        sender.send(body, number).await?;
-        while get(&url).await?.0 != StatusCode::OK {
-            ensure!(sent.elapsed() < LIMIT, "Jaeger does not show {trace_id}");
-            tokio::time::sleep(ASK).await;
-        }
-        Ok(sent.elapsed())
     }
 }

@@ -1,5 +1,7 @@
 //! What was measured: figures of two sides in each round, and one side against the other, round by round.
 
+use crate::corpus::Extent;
+use crate::meter::Used;
 use spanferry_tests::measure::Spread;
 use std::time::Duration;
 
@@ -60,6 +62,17 @@ pub struct Comparison {
 }
 
 impl Slice {
+    /// Of a load that was taken as fast as it goes, in so many seconds.
+    pub fn saturated(used: &Used, extent: &Extent, seconds: f64) -> Slice {
+        Slice {
+            cpu_us: used.cpu_us(extent.spans),
+            spans_a_second: extent.spans as f64 / seconds,
+            requests_a_second: extent.requests as f64 / seconds,
+            peak_mb: used.peak_mb,
+            ..Slice::default()
+        }
+    }
+
     /// Notes the percentiles of these.
     pub fn latencies(&mut self, latencies: impl IntoIterator<Item = Duration>) {
         let ms: Vec<f64> = latencies.into_iter().map(|time| time.as_secs_f64() * 1e3).collect();

@@ -20,6 +20,7 @@ mod scaling;
 mod sides;
 mod sink;
 mod topic;
+mod turns;
 mod versions;
 mod walk;
 

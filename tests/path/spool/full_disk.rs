@@ -20,17 +20,7 @@ pub async fn a_disk_that_is_really_full_costs_no_span(ground: &Ground) -> Result
     let stone = spool.join("stone");
     fs::write(&stone, vec![7; STONE_BYTES])?;
     let mut scene = Scene::start(ground, "spool-disk", &[]).await?;
-    let mut number = 0;
-    let refused = loop {
-        let answer = scene.send(number).await?;
-        if answer.status() != StatusCode::OK {
-            break answer;
-        }
-        number += 1;
-        ensure!(number < 100_000, "the disk is never full");
-    };
-    ensure!(refused.status() == StatusCode::SERVICE_UNAVAILABLE, "{refused:?}");
-    ensure!(refused.headers().get("retry-after").is_some(), "{refused:?}");
+    let (number, refused) = scene.fill(100_000).await?;
     let said = String::from_utf8_lossy(refused.body()).into_owned();
     ensure!(said.contains("No space left on device"), "the system's own words: {said}");
     let metrics = scene.bridge.metrics().await?;

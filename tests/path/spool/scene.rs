@@ -4,7 +4,7 @@ use crate::harness::Ground;
 use crate::rig::{FORWARD, LIMIT};
 use anyhow::{Context, Result, ensure};
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{Request, Response, StatusCode};
 use http_body_util::Full;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span};
@@ -67,6 +67,19 @@ impl Scene {
             self.accepted.insert(number);
         }
         Ok(answer)
+    }
+
+    /// Sends batches from 0 on until one is refused, as one that is to come again: how many were taken, and the refusal.
+    pub async fn fill(&mut self, most: u64) -> Result<(u64, Response<Bytes>)> {
+        for number in 0..most {
+            let answer = self.send(number).await?;
+            if answer.status() != StatusCode::OK {
+                ensure!(answer.status() == StatusCode::SERVICE_UNAVAILABLE, "{answer:?}");
+                ensure!(answer.headers().get("retry-after").is_some(), "{answer:?}");
+                return Ok((number, answer));
+            }
+        }
+        anyhow::bail!("{most} batches, and it is never full")
     }
 
     /// Spans in the spool, as the bridge says.
