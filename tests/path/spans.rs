@@ -4,6 +4,7 @@
 mod attributes;
 mod grpc;
 mod http;
+mod http3;
 mod scene;
 mod streams;
 
@@ -11,6 +12,7 @@ use crate::harness::Claim;
 
 /// The claims of this folder.
 pub fn tests() -> Vec<Claim> {
-    let claims = [http::tests(), grpc::tests(), streams::tests(), attributes::tests()];
+    let claims =
+        [http::tests(), http3::tests(), grpc::tests(), streams::tests(), attributes::tests()];
     claims.into_iter().flatten().collect()
 }

@@ -11,6 +11,7 @@ use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::trace::v1::Span;
 use serde_json::json;
 use spanferry_tests::fakes::{GrpcService, Oddities, Sink};
+use spanferry_tests::stack::bootstrap::Bootstrap;
 use spanferry_tests::stack::process::Process;
 use spanferry_tests::stack::wait::eventually;
 use spanferry_tests::stack::{http, parts, ports};
@@ -44,6 +45,17 @@ impl Scene {
         direction: &str,
         more: serde_json::Value,
     ) -> Result<Scene> {
+        Scene::start_changed(ground, name, direction, more, |_| Ok(())).await
+    }
+
+    /// The same, with Envoy's configuration changed.
+    pub async fn start_changed(
+        ground: &Ground,
+        name: &str,
+        direction: &str,
+        more: serde_json::Value,
+        change: impl FnOnce(&mut Bootstrap) -> Result<()>,
+    ) -> Result<Scene> {
         let directory = ground.directory(&format!("spans-{name}"))?;
         let (odd, grpc, sink) =
             (Oddities::start().await?, GrpcService::start().await?, Sink::start()?);
@@ -66,8 +78,10 @@ impl Scene {
         ] {
             text = text.replace(place, &value);
         }
+        let mut bootstrap = Bootstrap::parse(&text)?;
+        change(&mut bootstrap)?;
         let configuration = directory.join("envoy.yaml");
-        std::fs::write(&configuration, text)?;
+        std::fs::write(&configuration, bootstrap.text())?;
         let mut command = Command::new(parts::envoy()?);
         command.arg("--config-path").arg(&configuration).current_dir(&directory);
         command.args(["--concurrency", "1", "--disable-hot-restart", "--log-level", "info"]);
