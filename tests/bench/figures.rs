@@ -21,6 +21,8 @@ pub struct Measured {
     pub rounds: Vec<Vec<Slice>>,
     /// Resident memory of each case's Envoy at the end, bytes.
     pub resident: Vec<u64>,
+    /// Whether the Envoys had a core that nobody else used.
+    pub had_own_core: bool,
 }
 
 impl Measured {
@@ -32,6 +34,11 @@ impl Measured {
     /// By how much a figure of a case is above that of another, in each round.
     pub fn beyond(&self, case: Case, base: Case, figure: fn(&Slice) -> f64) -> Spread {
         Spread::of(self.differences(case, base, figure))
+    }
+
+    /// In how many rounds a figure of a case was no higher than that of another: by chance alone it is in half of them.
+    pub fn no_higher(&self, case: Case, other: Case, figure: fn(&Slice) -> f64) -> usize {
+        self.differences(case, other, figure).iter().filter(|more| **more <= 0.0).count()
     }
 
     /// Added CPU time of `case` beyond `base`, as a share of what `peer` adds to no tracing, in each round.
@@ -66,6 +73,19 @@ mod tests {
     use crate::cases::ALL;
 
     #[test]
+    fn rounds_count_in_which_one_is_no_higher_than_another() {
+        let round = |ours: f64| {
+            let p99 = |case| if case == Case::SameTags { ours } else { 5.0 };
+            ALL.map(|case| Slice { p99_us: p99(case), ..Slice::default() }).to_vec()
+        };
+        let rounds = [4.0, 5.0, 9.0].map(round).to_vec();
+        let measured = Measured { rounds, ..Measured::default() };
+        let p99 = |slice: &Slice| slice.p99_us;
+        assert_eq!(measured.no_higher(Case::SameTags, Case::NativeHttp, p99), 2);
+        assert_eq!(measured.no_higher(Case::NativeHttp, Case::SameTags, p99), 2);
+    }
+
+    #[test]
     fn a_ratio_is_taken_round_by_round_against_the_cheaper_exporter() {
         let round = |scale: f64| {
             let cpu = ALL.map(|case| match case {
@@ -76,7 +96,7 @@ mod tests {
             });
             cpu.map(|cpu_us| Slice { cpu_us: cpu_us * scale, ..Slice::default() }).to_vec()
         };
-        let measured = Measured { rounds: vec![round(1.0), round(2.0)], resident: Vec::new() };
+        let measured = Measured { rounds: vec![round(1.0), round(2.0)], ..Measured::default() };
         let peer = measured.cheaper_native();
         assert_eq!(peer, Case::NativeHttp);
         let ratio = measured.ratio((Case::Default, Case::Bare), peer);

@@ -20,8 +20,11 @@ pub struct Arguments {
     /// Rounds; each takes every case once, in an order that turns.
     #[arg(long, default_value_t = 15, value_parser = clap::value_parser!(u32).range(1..=1000))]
     rounds: u32,
-    /// Requests of one case in one round, as fast as they are answered: for CPU time.
-    #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u64).range(1..))]
+    /// Laps of a round: in each, every case has its requests for CPU time, so that what comes and goes hits all alike.
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    laps: u32,
+    /// Requests of one case in one lap, as fast as they are answered: for CPU time.
+    #[arg(long, default_value_t = 2_000, value_parser = clap::value_parser!(u64).range(1..))]
     requests: u64,
     /// Requests of one case in one round at `--rate`: for latency.
     #[arg(long, default_value_t = 1_500, value_parser = clap::value_parser!(u64).range(1..))]

@@ -33,8 +33,9 @@ pub fn page(arguments: &Arguments, measured: &Measured, machine: &[String]) -> S
     ALL.iter().for_each(|case| page.push_str(&row(measured, *case)));
     page.push_str(HOW_TO_READ);
     page.push_str(&ratios(measured));
+    page.push_str(&latency(measured));
     page.push_str(&where_it_goes(measured));
-    page.push_str(&conditions(arguments, machine));
+    page.push_str(&conditions(arguments, measured, machine));
     page
 }
 
@@ -76,6 +77,31 @@ fn ratios(measured: &Measured) -> String {
     text
 }
 
+fn latency(measured: &Measured) -> String {
+    let (ours, rounds) = (Case::SameTags, measured.rounds.len());
+    let mut text = format!(
+        "\n## Latency beside Envoy's tracer\n\nBy how much {} is above each exporter, in the same round, µs; and in how many of \
+         {rounds} rounds it is not. Where neither differs, chance alone makes it half of them.\n\n\
+         | beside | p50 | not above in | p99 | not above in |\n|---|---|---|---|---|\n",
+        ours.name()
+    );
+    for peer in [Case::NativeGrpc, Case::NativeHttp] {
+        let above = |figure| shown(measured.beyond(ours, peer, figure), 1);
+        let not_above = |figure| measured.no_higher(ours, peer, figure);
+        let (p50, p99) = (|slice: &Slice| slice.p50_us, |slice: &Slice| slice.p99_us);
+        let _ = writeln!(
+            text,
+            "| {} | {} | {} | {} | {} |",
+            peer.name(),
+            above(p50),
+            not_above(p50),
+            above(p99),
+            not_above(p99),
+        );
+    }
+    text
+}
+
 fn where_it_goes(measured: &Measured) -> String {
     let step = |case, base| shown(measured.beyond(case, base, |slice| slice.cpu_us), 1);
     let mut text = String::from("\n## Where it goes\n\n| step | µs |\n|---|---|\n");
@@ -92,17 +118,19 @@ fn where_it_goes(measured: &Measured) -> String {
     text
 }
 
-fn conditions(arguments: &Arguments, machine: &[String]) -> String {
-    let Arguments { rounds, requests, paced_requests, rate, connections, workers, .. } = arguments;
+fn conditions(arguments: &Arguments, measured: &Measured, machine: &[String]) -> String {
+    let Arguments { rounds, laps, requests, paced_requests, rate, connections, workers, .. } =
+        arguments;
     let mut text = String::from("\n## Conditions\n\n");
     for line in machine {
         let _ = writeln!(text, "- {line}");
     }
     let _ = writeln!(
         text,
-        "- {rounds} rounds; a case in a round: {requests} requests over {connections} connections for CPU time, then \
-         {paced_requests} at {rate} a second for latency; Envoy with --concurrency {workers}\n\
-         - client, service and collector are one process on the same machine"
+        "- {rounds} rounds; a case in a round: {laps} times {requests} requests over {connections} connections for CPU \
+         time, then {paced_requests} at {rate} a second for latency; Envoy with --concurrency {workers}\n\
+         - client, service and collector are one process on the same machine, {}",
+        if measured.had_own_core { "and Envoy has a core of its own" } else { "on one core" }
     );
     text
 }

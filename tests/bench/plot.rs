@@ -68,7 +68,7 @@ mod tests {
                 |case: usize| Slice { cpu_us: 20.0 + case as f64 + extra, ..Slice::default() };
             (0..ALL.len()).map(slice).collect::<Vec<_>>()
         };
-        let measured = Measured { rounds: vec![round(0.0), round(0.5)], resident: Vec::new() };
+        let measured = Measured { rounds: vec![round(0.0), round(0.5)], ..Measured::default() };
         let svg = plot(&measured).unwrap().replace("&apos;", "'");
         assert!(svg.starts_with("<svg") && svg.trim_end().ends_with("</svg>"));
         for case in ALL {

@@ -9,7 +9,9 @@ use spanferry_tests::fakes::{Behaviour, Origin, Sink};
 use spanferry_tests::stack::envoy::Envoy;
 use spanferry_tests::stack::load::{Load, Report, Until};
 use spanferry_tests::stack::wait::eventually;
-use spanferry_tests::stack::{leash, usage};
+use spanferry_tests::stack::{cores, leash, usage};
+use std::net::SocketAddr;
+use std::path::Path;
 use std::time::Duration;
 
 /// For the last batches to arrive.
@@ -41,33 +43,23 @@ struct Stage {
     sent: u64,
 }
 
-/// Starts every case and measures it, round by round.
+/// Starts every case and measures it, round by round. Envoys have a core that nobody else uses, where there are two.
 pub async fn measure(arguments: &Arguments) -> Result<Measured> {
     let directory = tempfile::Builder::new().prefix("spanferry-bench-").tempdir()?;
     leash::remove_at_end(directory.path())?;
     let origin = Origin::start()?;
-    let mut stages = Vec::new();
-    for case in ALL {
-        let collector = Sink::start()?;
-        collector.behave(Behaviour::Count);
-        let (upstream, to) = (origin.address(), collector.address());
-        let envoy = case.start(arguments, directory.path(), upstream, to).await?;
-        let mut stage = Stage { case, envoy, collector, sent: 0 };
-        let warm = WARM_UP.min(arguments.requests);
-        stage.turn(arguments, warm, 1).await.with_context(|| case.name())?;
-        stages.push(stage);
+    // Asked for before we leave one of them.
+    let had_own_core = cores::suffice();
+    let mut stages = start(arguments, directory.path(), origin.address()).await?;
+    if had_own_core {
+        stages.iter().try_for_each(|stage| cores::take_first(stage.envoy.id()))?;
+        cores::leave_first(std::process::id())?;
     }
-    let mut measured = Measured::default();
+    warm_up(arguments, &mut stages).await?;
+    let mut measured = Measured { had_own_core, ..Measured::default() };
     for round in 0..arguments.rounds as usize {
         eprintln!("round {} of {}", round + 1, arguments.rounds);
-        let mut slices = vec![Slice::default(); ALL.len()];
-        for place in 0..ALL.len() {
-            let stage = &mut stages[(place + round) % ALL.len()];
-            let (requests, paced) = (arguments.requests, arguments.paced_requests);
-            let slice = stage.turn(arguments, requests, paced).await;
-            slices[stage.case.index()] = slice.with_context(|| stage.case.name())?;
-        }
-        measured.rounds.push(slices);
+        measured.rounds.push(one_round(arguments, &mut stages, round).await?);
     }
     for stage in &stages {
         measured.resident.push(usage::resident(stage.envoy.id())?);
@@ -75,24 +67,84 @@ pub async fn measure(arguments: &Arguments) -> Result<Measured> {
     Ok(measured)
 }
 
+/// Every case, with an Envoy of its own.
+async fn start(
+    arguments: &Arguments,
+    directory: &Path,
+    upstream: SocketAddr,
+) -> Result<Vec<Stage>> {
+    let mut stages = Vec::new();
+    for case in ALL {
+        let collector = Sink::start()?;
+        collector.behave(Behaviour::Count);
+        let to = collector.address();
+        let envoy = case.start(arguments, directory, upstream, to).await?;
+        stages.push(Stage { case, envoy, collector, sent: 0 });
+    }
+    Ok(stages)
+}
+
+async fn warm_up(arguments: &Arguments, stages: &mut [Stage]) -> Result<()> {
+    for stage in stages {
+        let warm = WARM_UP.min(arguments.requests);
+        stage.saturate(arguments, warm).await.with_context(|| stage.case.name())?;
+    }
+    Ok(())
+}
+
+/// One round: CPU time in laps, then latency, then whether every span came.
+async fn one_round(
+    arguments: &Arguments,
+    stages: &mut [Stage],
+    round: usize,
+) -> Result<Vec<Slice>> {
+    let mut slices = vec![Slice::default(); ALL.len()];
+    let laps = arguments.laps as usize;
+    for lap in 0..laps {
+        for place in 0..ALL.len() {
+            let stage = &mut stages[(place + round + lap) % ALL.len()];
+            let cpu_us = stage.saturate(arguments, arguments.requests).await;
+            slices[stage.case.index()].cpu_us +=
+                cpu_us.with_context(|| stage.case.name())? / laps as f64;
+        }
+    }
+    for place in 0..ALL.len() {
+        let stage = &mut stages[(place + round) % ALL.len()];
+        let report = stage.pace(arguments).await.with_context(|| stage.case.name())?;
+        let slice = &mut slices[stage.case.index()];
+        slice.p50_us = micros(report.latency(0.50));
+        slice.p99_us = micros(report.latency(0.99));
+    }
+    Ok(slices)
+}
+
 impl Stage {
-    /// Its turn in a round: as fast as it answers for CPU time, then at a fixed rate for latency.
-    async fn turn(&mut self, arguments: &Arguments, requests: u64, paced: u64) -> Result<Slice> {
-        let target = self.envoy.address();
-        let headers = [&HEADERS, self.case.headers()].concat();
-        let mut load = Load::new(target, Until::Requests(requests)).get(PATH, &headers);
-        load.connections = arguments.connections;
+    /// Requests as fast as they are answered: CPU time of each, µs.
+    async fn saturate(&mut self, arguments: &Arguments, requests: u64) -> Result<f64> {
         let before = usage::cpu(self.envoy.id())?;
-        load.run().await?.all_ok()?;
+        self.load(arguments, Until::Requests(requests)).run().await?.all_ok()?;
         tokio::time::sleep(SETTLE).await;
         let cpu = usage::cpu(self.envoy.id())?.saturating_sub(before);
+        self.sent += requests;
+        Ok(micros(cpu) / requests as f64)
+    }
 
-        (load.until, load.rate) = (Until::Requests(paced), Some(arguments.rate));
+    /// Requests at a fixed rate, for latency; by then every span has arrived.
+    async fn pace(&mut self, arguments: &Arguments) -> Result<Report> {
+        let mut load = self.load(arguments, Until::Requests(arguments.paced_requests));
+        load.rate = Some(arguments.rate);
         let report = load.run().await?;
         report.all_ok()?;
-        self.sent += requests + paced;
+        self.sent += arguments.paced_requests;
         self.every_span_arrived(arguments).await?;
-        Ok(Slice { cpu_us: micros(cpu) / requests as f64, ..latency(&report) })
+        Ok(report)
+    }
+
+    fn load(&self, arguments: &Arguments, until: Until) -> Load {
+        let headers = [&HEADERS, self.case.headers()].concat();
+        let mut load = Load::new(self.envoy.address(), until).get(PATH, &headers);
+        load.connections = arguments.connections;
+        load
     }
 
     /// A case that should make spans made one of each request, and another none: else its figure would mean nothing.
@@ -109,11 +161,6 @@ impl Stage {
         })
         .await
     }
-}
-
-fn latency(report: &Report) -> Slice {
-    let at = |share| micros(report.latency(share));
-    Slice { cpu_us: 0.0, p50_us: at(0.50), p99_us: at(0.99) }
 }
 
 fn micros(time: Duration) -> f64 {

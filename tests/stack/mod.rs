@@ -2,6 +2,7 @@
 
 pub mod bootstrap;
 pub mod console;
+pub mod cores;
 pub mod destination;
 pub mod envoy;
 pub mod http;
