@@ -125,8 +125,9 @@ impl Cluster {
             ("fetch.message.max.bytes", &of_a_partition.to_string()),
             // One answer of a broker, which comes whole into memory and is five times as large there, uncompressed.
             ("fetch.max.bytes", "1048576"),
-            // The default of 1 s would stall a reader whose bound is small.
-            ("fetch.queue.backoff.ms", "50"),
+            // How long it waits when what is fetched ahead is enough. With a small bound that comes with each answer, and a
+            // long wait (by default 1 s) is when nothing is fetched at all.
+            ("fetch.queue.backoff.ms", "5"),
             ("topic.metadata.refresh.interval.ms", "30000"),
         ]);
         config
