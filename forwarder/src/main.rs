@@ -2,7 +2,7 @@
 
 use clap::{CommandFactory, Parser};
 use spanferry::args::{Args, Role};
-use spanferry::{config, logging, role};
+use spanferry::{config, logging, memory, role};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
@@ -15,6 +15,7 @@ fn main() -> ExitCode {
     if let Err(error) = logging::start(args.log_format, level) {
         return failed(&error);
     }
+    memory::keep();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return failed(&error),
