@@ -1,5 +1,6 @@
 //! OTLP/gRPC: the bytes of the records go out as they are.
 
+use super::joined::Joined;
 use super::{Export, ExportSettings, Outcome, Request, of_success, with_sources};
 use crate::forward::destination::Destination;
 use crate::otlp::rpc_status::RpcStatus;
@@ -8,10 +9,13 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use http::uri::PathAndQuery;
 use prost::Message;
+use std::task::{Context, Poll};
 use std::time::Duration;
+use tonic::body::Body;
 use tonic::client::Grpc as Client;
 use tonic::transport::{Channel, ClientTlsConfig, Endpoint};
 use tonic::{Code, Status};
+use tower::Service;
 
 /// A destination that vanished without a word is noticed by this.
 const KEEP_ALIVE: Duration = Duration::from_secs(10);
@@ -39,18 +43,53 @@ impl Grpc {
         Ok(Self { channel: endpoint.connect_lazy(), timeout: settings.request_timeout })
     }
 
-    async fn call(&self, chunks: Vec<Bytes>) -> Result<Bytes, Status> {
-        let mut client = Client::new(self.channel.clone());
+    async fn call(&self, request: &Request) -> Result<Bytes, Status> {
+        let message = Some(message(request)?);
+        let mut client = Client::new(WithMessage { channel: self.channel.clone(), message });
         client.ready().await.map_err(|error| Status::unavailable(with_sources(&error)))?;
-        let request = tonic::Request::new(chunks);
-        Ok(client.unary(request, PathAndQuery::from_static(EXPORT), RawCodec).await?.into_inner())
+        let nothing = tonic::Request::new(Vec::new());
+        Ok(client.unary(nothing, PathAndQuery::from_static(EXPORT), RawCodec).await?.into_inner())
     }
+}
+
+/// The channel for one call, whose message is given here: tonic would copy it whole into one piece of memory, of megabytes,
+/// before it sends the first byte.
+struct WithMessage {
+    channel: Channel,
+    message: Option<Joined>,
+}
+
+impl Service<http::Request<Body>> for WithMessage {
+    type Response = <Channel as Service<http::Request<Body>>>::Response;
+    type Error = <Channel as Service<http::Request<Body>>>::Error;
+    type Future = <Channel as Service<http::Request<Body>>>::Future;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.channel.poll_ready(context)
+    }
+
+    fn call(&mut self, request: http::Request<Body>) -> Self::Future {
+        let message = self.message.take();
+        self.channel.call(request.map(|nothing| message.map_or(nothing, Body::new)))
+    }
+}
+
+/// The records as one message: its prefix says that it is not compressed, and its length
+/// (<https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md>, "Length-Prefixed-Message").
+fn message(request: &Request) -> Result<Joined, Status> {
+    let length: usize = request.chunks.iter().map(Bytes::len).sum();
+    let length = u32::try_from(length)
+        .map_err(|_| Status::resource_exhausted("too large for one message of gRPC"))?;
+    let mut prefix = vec![0];
+    prefix.extend_from_slice(&length.to_be_bytes());
+    let chunks = std::iter::once(Bytes::from(prefix)).chain(request.chunks.iter().cloned());
+    Ok(Joined::new(chunks.collect()))
 }
 
 #[async_trait]
 impl Export for Grpc {
     async fn export(&self, request: &Request) -> Outcome {
-        match tokio::time::timeout(self.timeout, self.call(request.chunks.clone())).await {
+        match tokio::time::timeout(self.timeout, self.call(request)).await {
             Ok(Ok(body)) => of_success(&body),
             Ok(Err(status)) => of_status(&status),
             Err(_) => Outcome::Retry {
@@ -85,6 +124,17 @@ fn of_status(status: &Status) -> Outcome {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use futures_util::FutureExt;
+    use http_body_util::BodyExt;
+
+    #[test]
+    fn a_message_is_its_length_and_the_records_one_behind_the_other() {
+        let chunks = vec![Bytes::from(vec![1; 300]), Bytes::new(), Bytes::from_static(&[2])];
+        let request = Request { bytes: 301, spans: 2, chunks };
+        let sent = message(&request).unwrap().collect().now_or_never().unwrap().unwrap().to_bytes();
+        assert_eq!((&sent[..5], sent.len()), (&[0, 0, 0, 1, 45][..], 306));
+        assert_eq!((sent[5], sent[304], sent[305]), (1, 1, 2));
+    }
 
     #[test]
     fn only_what_blames_the_data_is_final() {
