@@ -1,6 +1,7 @@
 //! How many spans an `ExportTraceServiceRequest` holds, and whether it is one, without decoding it.
 
 use super::field;
+use super::skim::skim;
 use super::wire::{WireError, fields};
 
 /// The spans in `request`. An error if it is not walkable as an OTLP request down to its spans' own fields.
@@ -28,9 +29,7 @@ fn count_in_scope(request: &[u8], scope: std::ops::Range<usize>) -> Result<u64, 
         let span = span?;
         if span.number == field::SPANS {
             spans += 1;
-            for part in fields(request, span.message("span")?) {
-                part?;
-            }
+            skim(request, span.message("span")?)?;
         }
     }
     Ok(spans)

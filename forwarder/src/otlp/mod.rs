@@ -6,6 +6,7 @@ pub mod json;
 pub mod plain;
 pub mod rpc_status;
 pub mod service;
+mod skim;
 pub mod split;
 pub mod wire;
 

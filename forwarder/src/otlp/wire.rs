@@ -86,7 +86,7 @@ impl Iterator for Fields<'_> {
 }
 
 #[inline]
-fn read_field(bytes: &[u8], start: usize, depth: usize) -> Result<Field, WireError> {
+pub(super) fn read_field(bytes: &[u8], start: usize, depth: usize) -> Result<Field, WireError> {
     let (tag, at) = read_varint(bytes, start, start)?;
     let number = u32::try_from(tag >> 3).ok().filter(|n| (1..1 << 29).contains(n));
     let number = number.ok_or(WireError::NotAField { at: start })?;
