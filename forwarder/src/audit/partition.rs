@@ -64,7 +64,7 @@ impl Reading {
         let stamp = Stamp::of(&record.record);
         let stamped = stamp.as_ref().map_or(0, |stamp| u64::from(stamp.spans));
         let spans = spans_in(&record.record).unwrap_or(stamped);
-        self.kept.account.written(stamp.as_ref(), spans);
+        self.kept.account.written(stamp.as_ref().and_then(Stamp::mark), spans);
         match self.kept.ahead.fate(record.offset) {
             Some(fate) => {
                 self.kept.account.settled(spans, fate);

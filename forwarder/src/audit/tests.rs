@@ -58,7 +58,7 @@ impl Rig {
     async fn settled(&self, delivered: u64, ahead: Ahead) {
         let mut account = Account::from_the_start();
         for number in 1..=delivered {
-            account.written(Some(&stamp(number)), 2);
+            account.written(stamp(number).mark(), 2);
             account.settled(2, Fate::Delivered);
         }
         let offset = delivered as i64;
@@ -142,7 +142,7 @@ async fn a_span_taken_out_of_a_record_is_lost_by_number() {
 async fn an_account_that_forgot_a_record_does_not_add_up() {
     let rig = Rig::with(written(1..=3)).await;
     let mut account = Account::from_the_start();
-    account.written(Some(&stamp(1)), 2);
+    account.written(stamp(1).mark(), 2);
     let metadata = Kept { account, ..Kept::default() }.encode(1);
     rig.log.store("g", vec![Commit { partition: 0, offset: 1, metadata }]).await.unwrap();
     let report = rig.report().await;

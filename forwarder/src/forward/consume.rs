@@ -3,18 +3,18 @@
 use super::dead_letter::DeadLetters;
 use super::deliver::{Deliverer, Item, Origin};
 use super::export::Export;
-use super::format::{self, Payload};
+use super::format;
 use super::fresh::FreshReader;
 use super::gate::Gate;
 use super::headroom::Headroom;
 use super::lanes::{Batch, Lane, Lanes};
-use super::metrics::{As, Metrics, now_ms};
+use super::metrics::{Metrics, now_ms};
 use super::pace::Pace;
 use super::partition::{Arrival, Due, Partition};
 use super::settings::Settings;
 use crate::ledger::Fate;
 use crate::log::{Assignment, Commit, Event, Log, LogError, Reader, Revocation, StoredRecord};
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use thiserror::Error;
@@ -63,7 +63,7 @@ pub async fn run(
         deliverer,
         settings,
         metrics,
-        partitions: HashMap::new(),
+        partitions: BTreeMap::new(),
         epoch: 0,
         in_flight: JoinSet::new(),
     };
@@ -90,7 +90,7 @@ pub(super) struct Consumer {
     pub(super) deliverer: Arc<Deliverer>,
     pub(super) settings: Settings,
     pub(super) metrics: Arc<Metrics>,
-    pub(super) partitions: HashMap<u32, Partition>,
+    pub(super) partitions: BTreeMap<u32, Partition>,
     epoch: u64,
     pub(super) lanes: Lanes,
     in_flight: JoinSet<Done>,
@@ -118,7 +118,7 @@ impl Consumer {
     async fn event(&mut self, event: Event) {
         match event {
             Event::Assigned(assignments) => assignments.iter().for_each(|a| self.assigned(a)),
-            Event::Records(records) => records.into_iter().for_each(|record| self.read(record)),
+            Event::Records(records) => self.read(records),
             Event::Revoked(revocation) => self.revoked(revocation).await,
             Event::Lost(partitions) => self.forget(&partitions),
         }
@@ -138,38 +138,36 @@ impl Consumer {
         }
     }
 
-    fn read(&mut self, stored: StoredRecord) {
-        let Some(partition) = self.partitions.get_mut(&stored.partition) else { return };
-        let payload = format::read(&stored.record).map_err(|error| error.to_string());
-        let spans = payload.as_ref().ok().map(|payload| payload.spans);
-        let Arrival { due, lost, overrun } = partition.read(&stored, spans);
-        if overrun > 0 {
-            self.overrun(stored.partition, stored.offset, overrun);
+    /// Records in order; the clock is asked once for all.
+    fn read(&mut self, records: Vec<StoredRecord>) {
+        let (since, now_ms) = (Instant::now(), now_ms());
+        for stored in records {
+            let Some(partition) = self.partitions.get_mut(&stored.partition) else { continue };
+            let payload = format::read(&stored.record).map_err(|error| error.to_string());
+            let spans = payload.as_ref().ok().map(|payload| payload.spans);
+            let Arrival { due, lost, overrun } = partition.read(&stored, spans);
+            let origin = partition.origin(&stored);
+            if overrun > 0 {
+                self.overrun(stored.partition, stored.offset, overrun);
+            }
+            if let Some((records, spans)) = lost {
+                self.missing(&stored, records, spans);
+            }
+            let lane = self.lane_of(&stored, now_ms);
+            self.take(due, Item { origin, stored, payload, lane, since });
         }
-        if let Some((records, spans)) = lost {
-            self.missing(&stored, records, spans);
-        }
-        let lane = self.lane_of(&stored);
-        self.take(due, lane, stored, payload);
     }
 
     /// Puts a record that is to be delivered into its lane.
-    pub(super) fn take(
-        &mut self,
-        due: Due,
-        lane: Lane,
-        stored: StoredRecord,
-        payload: Result<Payload, String>,
-    ) {
+    pub(super) fn take(&mut self, due: Due, item: Item) {
+        let payload = item.payload.as_ref().ok();
         if due != Due::New {
             return self.suppress(due, payload.map_or(0, |payload| payload.spans));
         }
-        if let Ok(payload) = &payload {
-            self.metrics.read_records.get_or_create(&As { format: payload.format }).inc();
+        if let Some(payload) = payload {
+            self.metrics.read_records.count(payload.format);
         }
-        let Some(partition) = self.partitions.get(&stored.partition) else { return };
-        let (origin, since) = (partition.origin(&stored), Instant::now());
-        self.lanes.push(Item { origin, stored, payload, lane, since });
+        self.lanes.push(item);
     }
 
     /// A record that is settled already, or will be by whoever has it.
@@ -230,11 +228,15 @@ impl Consumer {
         if done.lane == Lane::Fresh {
             self.metrics.fresh_settled_records.inc_by(done.settled.len() as u64);
         }
-        for (origin, fate) in done.settled {
-            if let Some(partition) = self.partitions.get_mut(&origin.partition)
+        let is_of_one = |one: &(Origin, Fate), next: &(Origin, Fate)| {
+            (one.0.partition, one.0.epoch) == (next.0.partition, next.0.epoch)
+        };
+        for run in done.settled.chunk_by(is_of_one) {
+            if let Some((origin, _)) = run.first()
+                && let Some(partition) = self.partitions.get_mut(&origin.partition)
                 && partition.epoch == origin.epoch
             {
-                partition.settled(origin.offset, fate);
+                partition.settled(run.iter().map(|(origin, fate)| (origin.offset, *fate)));
             }
         }
     }

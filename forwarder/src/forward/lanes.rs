@@ -169,16 +169,14 @@ impl Lanes {
 impl Queue {
     /// As many records from the front as fit into one request; at least one.
     fn take(&mut self, most_bytes: usize, most_spans: u64) -> Vec<Item> {
-        let (mut batch, mut bytes, mut spans) = (Vec::new(), 0, 0);
-        while let Some(item) = self.items.front() {
+        let (mut bytes, mut spans) = (0, 0);
+        let fits = |item: &&Item| {
             bytes += item.bytes();
             spans += item.spans();
-            if (bytes > most_bytes || spans > most_spans) && !batch.is_empty() {
-                break;
-            }
-            batch.extend(self.items.pop_front());
-        }
-        batch
+            bytes <= most_bytes && spans <= most_spans
+        };
+        let count = self.items.iter().take_while(fits).count().max(1).min(self.items.len());
+        self.items.drain(..count).collect()
     }
 }
 

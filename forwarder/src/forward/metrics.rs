@@ -51,6 +51,30 @@ impl EncodeLabelValue for Format {
     }
 }
 
+/// Records read, by format. The counters are at hand: each record counts in one.
+#[derive(Debug)]
+pub struct ReadRecords {
+    shown: Family<As, Counter>,
+    counters: [(Format, Counter); 3],
+}
+
+impl Default for ReadRecords {
+    fn default() -> Self {
+        let shown = Family::<As, Counter>::default();
+        let counter = |format| (format, shown.get_or_create(&As { format }).clone());
+        Self { counters: [Format::Protobuf, Format::Json, Format::Plain].map(counter), shown }
+    }
+}
+
+impl ReadRecords {
+    /// Counts one.
+    pub fn count(&self, format: Format) {
+        if let Some((_, counter)) = self.counters.iter().find(|(of, _)| *of == format) {
+            counter.inc();
+        }
+    }
+}
+
 /// See the help text of each in [`Metrics::register`].
 #[derive(Debug, Default)]
 #[allow(missing_docs, reason = "each has its help text where it is registered")]
@@ -62,7 +86,7 @@ pub struct Metrics {
     pub rejected_spans: Counter,
     pub dead_lettered_spans: Counter,
     pub dead_lettered_records: Family<Because, Counter>,
-    pub read_records: Family<As, Counter>,
+    pub read_records: ReadRecords,
     lag: Family<OfPartition, Gauge>,
     pub in_flight_requests: Gauge,
     pub in_flight_spans: Gauge,
@@ -162,7 +186,11 @@ impl Metrics {
 
     /// What is read and waits.
     fn register_reading(&self, registry: &mut Registry) {
-        registry.register("read_records", "Records read, by format", self.read_records.clone());
+        registry.register(
+            "read_records",
+            "Records read, by format",
+            self.read_records.shown.clone(),
+        );
         registry.register(
             "group_lag_records",
             "Records behind the end of the log",

@@ -7,15 +7,16 @@ use super::fresh::FreshReader;
 use super::lanes::Lane;
 use super::metrics::now_ms;
 use crate::log::StoredRecord;
+use tokio::time::Instant;
 
 /// A destination that took something within this time is not silent.
 const LATELY_MS: i64 = 1_000;
 
 impl Consumer {
     /// Near the log's end the reader in order meets fresh records itself, with old ones before them that it has read.
-    pub(super) fn lane_of(&self, stored: &StoredRecord) -> Lane {
+    pub(super) fn lane_of(&self, stored: &StoredRecord, now_ms: i64) -> Lane {
         let is_shared = self.fresh.is_on() && self.has_fresh_room();
-        if is_shared && FreshReader::is_fresh(stored.timestamp_ms, now_ms()) {
+        if is_shared && FreshReader::is_fresh(stored.timestamp_ms, now_ms) {
             Lane::Fresh
         } else {
             Lane::InOrder
@@ -28,11 +29,13 @@ impl Consumer {
 
     /// Fresh records: those that nobody knows yet overtake the others.
     pub(super) fn overtake(&mut self, records: Vec<StoredRecord>) {
+        let since = Instant::now();
         for stored in records {
-            let partition = self.partitions.get_mut(&stored.partition);
-            if let Some(due) = partition.and_then(|partition| partition.overtake(&stored)) {
+            let Some(partition) = self.partitions.get_mut(&stored.partition) else { continue };
+            if let Some(due) = partition.overtake(&stored) {
+                let origin = partition.origin(&stored);
                 let payload = format::read(&stored.record).map_err(|error| error.to_string());
-                self.take(due, Lane::Fresh, stored, payload);
+                self.take(due, Item { origin, stored, payload, lane: Lane::Fresh, since });
             }
         }
     }

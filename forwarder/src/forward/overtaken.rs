@@ -2,7 +2,7 @@
 //! one of them, that is not sent again. What is settled goes into each commit; when that has no more room, nothing overtakes.
 
 use crate::ledger::{Ahead, Fate};
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// How full a commit may be before nothing more overtakes, and how full when something may again.
 const FULL: f64 = 0.75;
@@ -15,7 +15,7 @@ const MOST_RUNS: usize = 32;
 pub struct Overtaken {
     on_their_way: BTreeSet<i64>,
     /// Records that the reader in order has met and that repeat one on its way: they are settled with it.
-    repeats: HashMap<i64, Vec<i64>>,
+    repeats: BTreeMap<i64, Vec<i64>>,
     settled: Ahead,
     /// Settled by the reader before us.
     inherited: Ahead,

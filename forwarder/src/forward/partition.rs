@@ -4,7 +4,7 @@ use super::deliver::Origin;
 use super::overtaken::{Met, Overtaken};
 use super::repeats::Repeats;
 use super::window::{Entry, Window};
-use crate::ledger::{Account, Fate, Finding, Kept, Stamp, Totals, View};
+use crate::ledger::{Account, Fate, Finding, Kept, Mark, Stamp, Totals, View};
 use crate::log::{Assignment, Commit, StoredRecord};
 
 /// Whether a record is to be delivered.
@@ -88,19 +88,20 @@ impl Partition {
         let stamped = stamp.as_ref().map_or(0, |stamp| u64::from(stamp.spans));
         // What is not understood still has the spans that its writer put into it.
         let spans = spans.unwrap_or(stamped);
-        let lost = stamp.as_ref().and_then(|stamp| self.lost(stamp, spans));
+        let mark = stamp.as_ref().and_then(Stamp::mark);
+        let lost = mark.and_then(|mark| self.lost(mark, spans));
         let (due, fate) = self.due(stored, stamp.as_ref());
         let overrun = self.jumped_to(stored.offset);
         self.window.read(Entry {
             offset: stored.offset,
             timestamp_ms: stored.timestamp_ms,
-            stamp,
+            mark,
             spans,
             overrun: std::mem::take(&mut self.overrun),
             fate: None,
         });
         if let Some(fate) = fate {
-            self.settled(stored.offset, fate);
+            self.settled([(stored.offset, fate)]);
         }
         Arrival { due, lost, overrun }
     }
@@ -173,10 +174,9 @@ impl Partition {
         self.window.is_empty() && self.overtaken.is_idle()
     }
 
-    fn lost(&mut self, stamp: &Stamp, spans: u64) -> Option<(u64, u64)> {
-        let finding = self.view.see(stamp)?;
-        let short = u64::from(stamp.spans).saturating_sub(spans);
-        match finding {
+    fn lost(&mut self, mark: Mark, spans: u64) -> Option<(u64, u64)> {
+        let short = u64::from(mark.here).saturating_sub(spans);
+        match self.view.see(mark) {
             Finding::Missing { records, spans } => Some((records, spans + short)),
             _ => (short > 0).then_some((0, short)),
         }
@@ -200,14 +200,16 @@ impl Partition {
         Origin { partition: stored.partition, epoch: self.epoch, offset: stored.offset }
     }
 
-    /// A record was settled.
-    pub fn settled(&mut self, offset: i64, fate: Fate) {
+    /// Records were settled.
+    pub fn settled(&mut self, records: impl IntoIterator<Item = (i64, Fate)>) {
         self.is_behind = true;
-        if !self.overtaken.arrived(offset, fate) {
-            self.window.settle(offset, fate);
-        }
-        for repeat in self.overtaken.take_repeats(offset) {
-            self.window.settle(repeat, Fate::Suppressed);
+        for (offset, fate) in records {
+            if !self.overtaken.arrived(offset, fate) {
+                self.window.settle(offset, fate);
+            }
+            for repeat in self.overtaken.take_repeats(offset) {
+                self.window.settle(repeat, Fate::Suppressed);
+            }
         }
         let prefix = self.window.take_prefix(&mut self.account);
         self.position = prefix.or(self.position);

@@ -1,6 +1,6 @@
 //! A partition's records that were read and are not all settled: what may be committed, and since when one waits.
 
-use crate::ledger::{Account, Ahead, Fate, Stamp};
+use crate::ledger::{Account, Ahead, Fate, Mark};
 use std::collections::VecDeque;
 use std::ops::Range;
 
@@ -17,8 +17,8 @@ pub struct Entry {
     pub offset: i64,
     /// When it was appended, ms since 1970.
     pub timestamp_ms: i64,
-    /// Its stamp, if it has one.
-    pub stamp: Option<Stamp>,
+    /// What its stamp says of its writer, if it has one of ours.
+    pub mark: Option<Mark>,
     /// The spans in it.
     pub spans: u64,
     /// Records before it that the log dropped before they were read.
@@ -58,7 +58,7 @@ impl Window {
             if entry.overrun > 0 {
                 account.overrun(entry.overrun);
             }
-            account.written(entry.stamp.as_ref(), entry.spans);
+            account.written(entry.mark, entry.spans);
             account.settled(entry.spans, entry.fate.unwrap_or(Fate::Delivered));
             prefix = Some(entry.offset + 1);
         }

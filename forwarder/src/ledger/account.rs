@@ -1,7 +1,7 @@
 //! A group's account of one partition, as of an offset: who has written how much, and what became of it. It is kept with
 //! the committed offset, so it holds over restarts and rebalances.
 
-use super::stamp::Stamp;
+use super::stamp::Mark;
 use super::totals::Totals;
 use super::view::{Finding, View};
 
@@ -36,19 +36,18 @@ impl Account {
         Self { view: View::from_the_start(), totals: Totals::default() }
     }
 
-    /// Takes a record in as written, whatever will become of it. `spans` are those that are in it; its stamp says how
+    /// Takes a record in as written, whatever will become of it. `spans` are those that are in it; its writer says how
     /// many there should be.
-    pub fn written(&mut self, stamp: Option<&Stamp>, spans: u64) {
+    pub fn written(&mut self, mark: Option<Mark>, spans: u64) {
         self.totals.records += 1;
-        let finding = stamp.and_then(|stamp| self.view.see(stamp));
-        let (Some(stamp), Some(finding)) = (stamp, finding) else {
+        let Some(mark) = mark else {
             self.totals.accepted += spans;
             return;
         };
-        let stamped = u64::from(stamp.spans);
+        let stamped = u64::from(mark.here);
         self.totals.accepted += stamped;
         self.totals.lost += stamped.saturating_sub(spans);
-        if let Finding::Missing { records, spans } = finding {
+        if let Finding::Missing { records, spans } = self.view.see(mark) {
             self.missing(records, spans);
         }
     }
@@ -123,22 +122,22 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn stamp(total_records: u64, total_spans: u64, spans: u32) -> Stamp {
-        Stamp { writer: vec![1; 16], total_records, total_spans, spans, ..Stamp::default() }
+    fn mark(records: u64, spans: u64, here: u32) -> Mark {
+        Mark { writer: [1; 16], records, spans, here }
     }
 
-    fn settle(account: &mut Account, stamp: &Stamp, fate: Fate) {
-        account.written(Some(stamp), stamp.spans.into());
-        account.settled(stamp.spans.into(), fate);
+    fn settle(account: &mut Account, mark: Mark, fate: Fate) {
+        account.written(Some(mark), mark.here.into());
+        account.settled(mark.here.into(), fate);
     }
 
     #[test]
     fn every_span_is_in_one_number() {
         let mut account = Account::from_the_start();
-        settle(&mut account, &stamp(1, 5, 5), Fate::Delivered);
-        settle(&mut account, &stamp(2, 8, 3), Fate::DeadLettered);
-        settle(&mut account, &stamp(3, 12, 4), Fate::Partly(1));
-        settle(&mut account, &stamp(4, 14, 2), Fate::Suppressed);
+        settle(&mut account, mark(1, 5, 5), Fate::Delivered);
+        settle(&mut account, mark(2, 8, 3), Fate::DeadLettered);
+        settle(&mut account, mark(3, 12, 4), Fate::Partly(1));
+        settle(&mut account, mark(4, 14, 2), Fate::Suppressed);
         account.written(None, 7);
         account.settled(7, Fate::Delivered);
         let Totals { accepted, delivered, dead_lettered, suppressed, .. } = account.totals;
@@ -149,7 +148,7 @@ mod tests {
     #[test]
     fn a_span_taken_out_of_a_record_is_lost() {
         let mut account = Account::from_the_start();
-        account.written(Some(&stamp(1, 5, 5)), 4);
+        account.written(Some(mark(1, 5, 5)), 4);
         account.settled(4, Fate::Delivered);
         assert_eq!((account.totals.lost, account.totals.unaccounted()), (1, 0));
     }
@@ -157,7 +156,7 @@ mod tests {
     #[test]
     fn a_span_that_nobody_wrote_does_not_add_up() {
         let mut account = Account::from_the_start();
-        account.written(Some(&stamp(1, 5, 5)), 6);
+        account.written(Some(mark(1, 5, 5)), 6);
         account.settled(6, Fate::Delivered);
         assert_eq!(account.totals.unaccounted(), -1);
     }
@@ -165,18 +164,18 @@ mod tests {
     #[test]
     fn a_record_that_was_never_settled_does_not_add_up() {
         let mut account = Account::from_the_start();
-        account.written(Some(&stamp(1, 5, 5)), 5);
+        account.written(Some(mark(1, 5, 5)), 5);
         assert_eq!(account.totals.unaccounted(), 5);
     }
 
     #[test]
     fn an_overrun_is_estimated_until_the_totals_tell() {
         let mut account = Account::from_the_start();
-        settle(&mut account, &stamp(1, 5, 5), Fate::Delivered);
+        settle(&mut account, mark(1, 5, 5), Fate::Delivered);
         account.overrun(10);
         assert_eq!((account.totals.overrun, account.totals.gone()), (50, 50));
         assert_eq!(account.totals.unaccounted(), 0);
-        settle(&mut account, &stamp(12, 38, 3), Fate::Delivered);
+        settle(&mut account, mark(12, 38, 3), Fate::Delivered);
         assert_eq!((account.totals.overrun, account.totals.lost), (0, 30));
         assert_eq!((account.totals.accepted, account.totals.unaccounted()), (38, 0));
     }
@@ -184,7 +183,7 @@ mod tests {
     #[test]
     fn what_a_bridge_knows_to_be_there_makes_an_estimate_exact() {
         let mut account = Account::from_the_start();
-        settle(&mut account, &stamp(1, 5, 5), Fate::Delivered);
+        settle(&mut account, mark(1, 5, 5), Fate::Delivered);
         account.overrun(2);
         assert_eq!(account.totals.gone(), 10);
         assert_eq!(account.told([1; 16], 3, 9), 4);
@@ -195,7 +194,7 @@ mod tests {
     #[test]
     fn an_account_of_an_older_build_keeps_its_view() {
         let mut account = Account::from_the_start();
-        settle(&mut account, &stamp(1, 5, 5), Fate::Delivered);
+        settle(&mut account, mark(1, 5, 5), Fate::Delivered);
         let read = Account::decode(&account.view.encode());
         assert_eq!((read.view, read.totals), (account.view, Totals::default()));
     }
@@ -220,7 +219,7 @@ mod tests {
                     3 => Fate::Partly(1),
                     _ => Fate::Delivered,
                 };
-                settle(&mut account, &stamp(total.0, total.1, *spans), fate);
+                settle(&mut account, mark(total.0, total.1, *spans), fate);
                 found += std::mem::take(&mut missing);
                 prop_assert_eq!(account.totals.unaccounted(), 0);
                 prop_assert_eq!(account.totals.accepted, total.1);

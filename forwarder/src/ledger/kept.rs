@@ -60,7 +60,7 @@ mod tests {
                 spans: 9,
                 ..Stamp::default()
             };
-            account.written(Some(&stamp), 9);
+            account.written(stamp.mark(), 9);
             account.settled(9, Fate::Delivered);
         }
         let ahead = Ahead { runs: vec![12..20, 25..26], odd: vec![(13, Fate::DeadLettered)] };

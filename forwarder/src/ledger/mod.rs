@@ -12,6 +12,6 @@ pub use account::{Account, Fate};
 pub use acknowledged::{Acknowledged, Claim, WriterTotals, Written};
 pub use ahead::Ahead;
 pub use kept::{Kept, MAX_METADATA_BYTES};
-pub use stamp::{STAMP_HEADER, Stamp};
+pub use stamp::{Mark, STAMP_HEADER, Stamp};
 pub use totals::Totals;
 pub use view::{Finding, View};

@@ -46,6 +46,27 @@ impl Stamp {
     pub fn of(record: &Record) -> Option<Self> {
         Self::decode(&record.header(STAMP_HEADER)?[..]).ok()
     }
+
+    /// What it says of its writer; `None` if it is not one of ours.
+    pub fn mark(&self) -> Option<Mark> {
+        let writer = <[u8; 16]>::try_from(&self.writer[..]).ok()?;
+        let (records, spans) = (self.total_records, self.total_spans);
+        let is_ours = records > 0 && spans >= self.spans.into();
+        is_ours.then_some(Mark { writer, records, spans, here: self.spans })
+    }
+}
+
+/// What a record's stamp says of its writer. It needs no memory of its own: many wait until all before them are settled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Mark {
+    /// The writer.
+    pub writer: [u8; 16],
+    /// Its records in this partition, this one included; at least 1.
+    pub records: u64,
+    /// Its spans in this partition, this record's included.
+    pub spans: u64,
+    /// Spans in this record.
+    pub here: u32,
 }
 
 #[cfg(test)]
@@ -69,5 +90,26 @@ mod tests {
         let bytes = stamp.encode_to_vec();
         assert!(bytes.len() <= 70, "{} bytes", bytes.len());
         assert_eq!(Stamp::decode(&bytes[..]).unwrap(), stamp);
+    }
+
+    #[test]
+    fn a_stamp_that_is_not_ours_says_nothing_of_its_writer() {
+        let ours = Stamp {
+            writer: vec![1; 16],
+            total_records: 2,
+            total_spans: 5,
+            spans: 3,
+            ..Stamp::default()
+        };
+        let mark = Mark { writer: [1; 16], records: 2, spans: 5, here: 3 };
+        assert_eq!(ours.mark(), Some(mark));
+        for odd in [
+            Stamp::default(),
+            Stamp { writer: vec![1; 4], ..ours.clone() },
+            Stamp { total_records: 0, ..ours.clone() },
+            Stamp { spans: 6, ..ours },
+        ] {
+            assert_eq!(odd.mark(), None);
+        }
     }
 }

@@ -3,7 +3,7 @@
 //! Each record carries its writer's running totals. One more than before is the next record; a jump is a loss, and its
 //! size; a fall is a repeat. The view is kept with the committed offset, so it outlives the reader.
 
-use super::stamp::Stamp;
+use super::stamp::Mark;
 
 /// Writers remembered in a partition; the one that was silent for longest is forgotten first. A bridge is one writer, and
 /// a new one after each failure.
@@ -47,23 +47,34 @@ impl View {
         Self { is_whole: true, writers: Vec::new() }
     }
 
-    /// Takes a record's stamp in. A record without one, or with one that is not ours, says nothing: `None`.
-    pub fn see(&mut self, stamp: &Stamp) -> Option<Finding> {
-        let writer = <[u8; 16]>::try_from(&stamp.writer[..]).ok()?;
-        let before_records = stamp.total_records.checked_sub(1)?;
-        let before_spans = stamp.total_spans.checked_sub(stamp.spans.into())?;
-        let known = self.writers.iter().position(|seen| seen.writer == writer);
-        let (records, spans) = match known.map(|at| self.writers.remove(at)) {
-            Some(seen) if stamp.total_records <= seen.records => {
-                self.remember(seen);
-                return Some(Finding::Repeat);
-            }
-            Some(seen) => (before_records - seen.records, before_spans.saturating_sub(seen.spans)),
-            None if self.is_whole => (before_records, before_spans),
-            None => (0, 0),
+    /// Takes in what a record says of its writer.
+    pub fn see(&mut self, mark: Mark) -> Finding {
+        let Mark { writer, records, spans, here } = mark;
+        let before = Seen {
+            writer,
+            records: records.saturating_sub(1),
+            spans: spans.saturating_sub(here.into()),
         };
-        self.remember(Seen { writer, records: stamp.total_records, spans: stamp.total_spans });
-        Some(if records == 0 { Finding::Next } else { Finding::Missing { records, spans } })
+        let is_whole = self.is_whole;
+        let seen = match self.latest(&writer) {
+            Some(seen) if records <= seen.records => return Finding::Repeat,
+            Some(seen) => std::mem::replace(seen, Seen { writer, records, spans }),
+            None => {
+                self.remember(Seen { writer, records, spans });
+                if is_whole { Seen { writer, records: 0, spans: 0 } } else { before }
+            }
+        };
+        match before.records.saturating_sub(seen.records) {
+            0 => Finding::Next,
+            records => Finding::Missing { records, spans: before.spans.saturating_sub(seen.spans) },
+        }
+    }
+
+    /// What is known of a writer, which is the last of them from now on.
+    fn latest(&mut self, writer: &[u8; 16]) -> Option<&mut Seen> {
+        let at = self.writers.iter().rposition(|seen| seen.writer == *writer)?;
+        self.writers[at..].rotate_left(1);
+        self.writers.last_mut()
     }
 
     /// A writer knows that so much of it is here. What of it was not seen when all was read is missing; of a writer that
@@ -130,39 +141,39 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn stamp(writer: u8, total_records: u64, total_spans: u64, spans: u32) -> Stamp {
-        Stamp { writer: vec![writer; 16], total_records, total_spans, spans, ..Stamp::default() }
+    fn mark(writer: u8, records: u64, spans: u64, here: u32) -> Mark {
+        Mark { writer: [writer; 16], records, spans, here }
     }
 
     #[test]
     fn one_more_than_before_is_the_next() {
         let mut view = View::from_the_start();
         for (writer, records, spans) in [(1, 1, 5), (2, 1, 5), (1, 2, 10), (2, 2, 10)] {
-            assert_eq!(view.see(&stamp(writer, records, spans, 5)), Some(Finding::Next));
+            assert_eq!(view.see(mark(writer, records, spans, 5)), Finding::Next);
         }
     }
 
     #[test]
     fn a_jump_is_a_loss_of_so_many_records_and_spans() {
         let mut view = View::from_the_start();
-        view.see(&stamp(1, 1, 5, 5));
-        assert_eq!(view.see(&stamp(1, 4, 25, 7)), Some(Finding::Missing { records: 2, spans: 13 }));
-        assert_eq!(view.see(&stamp(1, 5, 26, 1)), Some(Finding::Next));
+        view.see(mark(1, 1, 5, 5));
+        assert_eq!(view.see(mark(1, 4, 25, 7)), Finding::Missing { records: 2, spans: 13 });
+        assert_eq!(view.see(mark(1, 5, 26, 1)), Finding::Next);
     }
 
     #[test]
     fn a_fall_is_a_repeat_and_changes_nothing() {
         let mut view = View::from_the_start();
-        view.see(&stamp(1, 1, 5, 5));
-        view.see(&stamp(1, 2, 10, 5));
-        assert_eq!(view.see(&stamp(1, 1, 5, 5)), Some(Finding::Repeat));
-        assert_eq!(view.see(&stamp(1, 3, 15, 5)), Some(Finding::Next));
+        view.see(mark(1, 1, 5, 5));
+        view.see(mark(1, 2, 10, 5));
+        assert_eq!(view.see(mark(1, 1, 5, 5)), Finding::Repeat);
+        assert_eq!(view.see(mark(1, 3, 15, 5)), Finding::Next);
     }
 
     #[test]
     fn what_a_writer_knows_to_be_here_and_was_not_seen_is_missing_once() {
         let mut view = View::from_the_start();
-        view.see(&stamp(1, 2, 10, 5));
+        view.see(mark(1, 2, 10, 5));
         assert_eq!(view.told([1; 16], 2, 10), None);
         assert_eq!(view.told([1; 16], 1, 5), None, "it knew less when it was asked");
         assert_eq!(view.told([1; 16], 4, 17), Some(Finding::Missing { records: 2, spans: 7 }));
@@ -177,39 +188,26 @@ mod tests {
 
     #[test]
     fn a_writer_that_begins_late_is_a_loss_only_to_one_who_saw_all() {
-        let late = stamp(1, 3, 30, 10);
-        assert_eq!(
-            View::from_the_start().see(&late),
-            Some(Finding::Missing { records: 2, spans: 20 })
-        );
-        assert_eq!(View::default().see(&late), Some(Finding::Next));
-    }
-
-    #[test]
-    fn a_record_that_is_not_stamped_by_us_says_nothing() {
-        let mut view = View::from_the_start();
-        for odd in
-            [Stamp::default(), Stamp { writer: vec![1; 4], ..stamp(1, 1, 1, 1) }, stamp(1, 1, 1, 2)]
-        {
-            assert_eq!(view.see(&odd), None);
-        }
+        let late = mark(1, 3, 30, 10);
+        assert_eq!(View::from_the_start().see(late), Finding::Missing { records: 2, spans: 20 });
+        assert_eq!(View::default().see(late), Finding::Next);
     }
 
     #[test]
     fn the_writers_remembered_are_bounded_and_a_forgotten_one_is_no_loss() {
         let mut view = View::from_the_start();
         for writer in 0..=MAX_WRITERS as u8 {
-            view.see(&stamp(writer, 1, 1, 1));
+            view.see(mark(writer, 1, 1, 1));
         }
         assert_eq!((view.writers.len(), view.is_whole), (MAX_WRITERS, false));
-        assert_eq!(view.see(&stamp(0, 2, 2, 1)), Some(Finding::Next));
+        assert_eq!(view.see(mark(0, 2, 2, 1)), Finding::Next);
     }
 
     #[test]
     fn a_full_view_fits_beside_an_offset() {
         let mut view = View::from_the_start();
         (0..=MAX_WRITERS as u8).for_each(|writer| {
-            view.see(&stamp(writer, u64::MAX / 2, u64::MAX / 2, 1));
+            view.see(mark(writer, u64::MAX / 2, u64::MAX / 2, 1));
         });
         assert!(view.encode().len() < 2048, "{}", view.encode().len());
     }
@@ -236,7 +234,7 @@ mod tests {
                 // A loss shows with the next record of its writer.
                 lost = (lost.0 + waiting.0, lost.1 + waiting.1);
                 *waiting = (0, 0);
-                if let Some(Finding::Missing { records, spans }) = view.see(&stamp(*writer, total.0, total.1, *spans)) {
+                if let Finding::Missing { records, spans } = view.see(mark(*writer, total.0, total.1, *spans)) {
                     found = (found.0 + records, found.1 + spans);
                 }
             }

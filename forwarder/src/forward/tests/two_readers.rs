@@ -132,7 +132,7 @@ impl World {
         let value = self.records[offset as usize].record.value.to_vec();
         *self.delivered.entry(value).or_default() += 1;
         self.settled.insert(offset);
-        self.partition.settled(offset, Fate::Delivered);
+        self.partition.settled([(offset, Fate::Delivered)]);
     }
 
     fn commit(&mut self) {

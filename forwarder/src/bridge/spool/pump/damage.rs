@@ -17,7 +17,8 @@ impl Pump {
 
     /// Counts what is gone from between this entry and the one before, but for what is known to be damaged.
     pub(super) fn look(&mut self, stamp: &Stamp, before: i64) {
-        let Some(Finding::Missing { records, spans }) = self.view.see(stamp) else { return };
+        let finding = stamp.mark().map(|mark| self.view.see(mark));
+        let Some(Finding::Missing { records, spans }) = finding else { return };
         let explained = (records.min(self.explained.0), spans.min(self.explained.1));
         self.explained = (self.explained.0 - explained.0, self.explained.1 - explained.1);
         let (records, spans) = (records - explained.0, spans - explained.1);
