@@ -1,8 +1,8 @@
 //! Looking into a topic of the directory from outside its groups.
 
 use super::directory::Directory;
+use super::fetch::{Begin, Fetched, fetch};
 use super::queue::commit_item;
-use super::reader::{Fetched, fetch};
 use super::topic::Topic;
 use crate::log::{Commit, LogError, Scan, Standing, StoredRecord, Stretch};
 use async_trait::async_trait;
@@ -81,7 +81,7 @@ impl Scan for Blocks {
             return Ok(None);
         }
         let (shared, topic) = (self.directory.shared.clone(), self.topic.clone());
-        let (from, tail) = (self.sequence, self.tail);
+        let (from, tail) = (self.sequence.map_or(Begin::FirstWanted, Begin::Block), self.tail);
         // A partition that nobody asked for is wanted from beyond its end.
         let first = |partition| self.stretches.get(&partition).map_or(i64::MAX, |s| s.start);
         let wanted: Vec<i64> = (0..self.topic.partitions).map(first).collect();
