@@ -31,7 +31,7 @@ bench: ## Spanferry beside the OpenTelemetry Collector and Jaeger on real Kafka;
 	@$(STEP) build cargo build --quiet --release $(LOCKED) -p spanferry -p spanferry-tests --bin spanferry --bin bench
 	@$(STEP) "rounds" $(WITH) $${CARGO_TARGET_DIR:-target}/release/bench $(BENCH)
 
-bench-filter: ## what tracing costs in Envoy, natively and with the filter; writes docs/filter-performance.* (5 min, a quiet machine)
+bench-filter: ## what tracing costs in Envoy, natively and with the filter; writes docs/filter-performance.* (8 min, a quiet machine)
 	@$(GET) native-libs wasm-target wasm-opt envoy
 	@$(MAKE) --no-print-directory filter
 	@$(STEP) build cargo build --quiet --release $(LOCKED) -p spanferry-tests --bin bench-filter

@@ -17,10 +17,6 @@ use scene::{Scene, TRACES};
 use spanferry_tests::stack::http as client;
 use spanferry_tests::stack::parts;
 use spanferry_tests::stack::tmpfs::Tmpfs;
-use spanferry_tests::stack::wait::eventually;
-use std::collections::BTreeSet;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 const NEEDS: &[Part] = &[parts::spanferry, parts::kafka_libs];
@@ -121,11 +117,7 @@ async fn kills_of_kafka_and_the_bridge_lose_nothing_that_was_accepted(
     let mut scene = Scene::start(ground, "spool-kills", &[]).await?;
     scene.kafka.restart().await?;
     scene.start_forwarder().await?;
-    let url: Arc<str> = scene.url()?.into();
-    let is_over = Arc::new(AtomicBool::new(false));
-    let senders: Vec<_> = (0..8)
-        .map(|sender| tokio::spawn(kills::send(url.clone(), sender, is_over.clone())))
-        .collect();
+    let senders = kills::filters(8, scene.bridge.http()?);
     for kill in 0..kills {
         tokio::time::sleep(Duration::from_millis(moments.random_range(50..900))).await;
         if kill % 3 == 1 {
@@ -141,25 +133,10 @@ async fn kills_of_kafka_and_the_bridge_lose_nothing_that_was_accepted(
         }
     }
     tokio::time::sleep(Duration::from_secs(1)).await;
-    is_over.store(true, Ordering::Relaxed);
-    let mut accepted = BTreeSet::new();
-    for sender in senders {
-        accepted.extend(sender.await?);
-    }
-    let sink = &scene.sink;
-    let found = || sink.counts().into_keys().map(|(_, span)| span).collect::<BTreeSet<_>>();
-    let all = async || Ok(accepted.is_subset(&found()).then_some(()));
-    let arrived = eventually("every accepted span at the sink", LIMIT * 2, all).await;
-    let missing = accepted.difference(&found()).count();
-    arrived
-        .with_context(|| format!("seed {seed}: {missing} of {} spans missing", accepted.len()))?;
-    let invented = found().difference(&accepted).count();
-    ensure!(invented == 0, "seed {seed}: {invented} spans that nobody sent");
-    let repeats = sink.span_count() - found().len();
-    println!(
-        "seed {seed}: {kills} kills, {} spans accepted, 0 missing, {repeats} repeats",
-        accepted.len()
-    );
-    ensure!(repeats == 0, "seed {seed}: {repeats} of {} came twice", accepted.len());
+    let (accepted, repeats) = kills::all_arrive(senders, &scene.sink, LIMIT * 2)
+        .await
+        .with_context(|| format!("seed {seed}"))?;
+    println!("seed {seed}: {kills} kills, {accepted} spans accepted, 0 missing, {repeats} repeats");
+    ensure!(repeats == 0, "seed {seed}: {repeats} of {accepted} came twice");
     Ok(())
 }
