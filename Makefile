@@ -28,7 +28,8 @@ demo-stack: ## the same three acts with real Kafka and real Jaeger
 # BENCH passes arguments on: BENCH=--curves writes docs/scaling.*; BENCH="--rounds 2 --only bridge" is short.
 bench: ## Spanferry beside the OpenTelemetry Collector and Jaeger on real Kafka; writes docs/performance.* (20 min, a quiet machine)
 	@$(GET) native-libs kafka jaeger
-	@$(STEP) build cargo build --quiet --release $(LOCKED) -p spanferry -p spanferry-tests --bin spanferry --bin bench
+	@$(STEP) build env SPANFERRY_COMMIT="$$($(PARTS)/commit)" \
+		cargo build --quiet --release $(LOCKED) -p spanferry -p spanferry-tests --bin spanferry --bin bench
 	@$(STEP) "rounds" $(WITH) $${CARGO_TARGET_DIR:-target}/release/bench $(BENCH)
 
 bench-filter: ## what tracing costs in Envoy, natively and with the filter; writes docs/filter-performance.* (8 min, a quiet machine)

@@ -17,7 +17,7 @@ use std::path::PathBuf;
 
 /// Tracing that survives an outage.
 #[derive(Debug, Parser)]
-#[command(name = "spanferry", version, max_term_width = 100)]
+#[command(name = "spanferry", version = version(), max_term_width = 100)]
 pub struct Args {
     /// What this process is.
     #[command(subcommand)]
@@ -31,6 +31,13 @@ pub struct Args {
     /// What is logged: a level, or a filter as in `info,spanferry::forward=debug`; by default `info`, of commands `warn`.
     #[arg(long, global = true, env = "SPANFERRY_LOG_LEVEL", value_name = "FILTER")]
     pub log_level: Option<String>,
+}
+
+/// With the commit, where the build was told of it (`SPANFERRY_COMMIT`, as `make bench` does).
+fn version() -> String {
+    let version = env!("CARGO_PKG_VERSION");
+    let commit = option_env!("SPANFERRY_COMMIT").map(|commit| format!(" ({commit})"));
+    format!("{version}{}", commit.unwrap_or_default())
 }
 
 /// The form of log lines.

@@ -1,10 +1,11 @@
 //! OTLP in, Kafka out: Spanferry's bridge and the Collector in turn, with the same requests and the same promise.
 
-use crate::corpus::{Corpus, Recipe};
+use crate::corpus::Corpus;
 use crate::figures::{Comparison, SIDES, Side, Slice};
 use crate::ground::Ground;
 use crate::load::Protocol;
 use crate::meter::Meter;
+use crate::records::Records;
 use crate::sides::Bridge;
 use crate::topic::Topic;
 use crate::turns::{Way, paced_rounds};
@@ -13,23 +14,28 @@ use std::sync::Arc;
 
 /// A bridge with its topic and what is sent to it.
 pub struct Stage {
-    bridge: Bridge,
-    topic: Topic,
-    corpus: Arc<Corpus>,
-    protocol: Protocol,
+    /// The bridge.
+    pub bridge: Bridge,
+    /// Where it writes to.
+    pub topic: Topic,
+    /// What it gets.
+    pub corpus: Arc<Corpus>,
+    /// By which protocol.
+    pub protocol: Protocol,
 }
 
 /// Measures both over all rounds.
 pub async fn compare(
     ground: &Ground,
-    recipe: Recipe,
+    records: Records,
     protocol: Protocol,
     spans: u64,
 ) -> Result<Comparison> {
-    let name = format!("{}, {}", recipe.name, protocol.name());
-    let corpus = Arc::new(Corpus::make(recipe, ground.arguments.seed)?);
+    let name = format!("{}, {}", records.name(), protocol.name());
+    let corpus = Arc::new(Corpus::make(records.recipe, ground.arguments.seed)?);
     let start = async |side: Side| {
-        Stage::start(ground, side, corpus.clone(), protocol).await.with_context(|| side.name())
+        let stage = Stage::start(ground, side, records, corpus.clone(), protocol).await;
+        stage.with_context(|| side.name())
     };
     let stages = [start(SIDES[0]).await?, start(SIDES[1]).await?];
     let (rate, rounds) = paced_rounds(ground, &format!("bridge, {name}"), &stages, spans).await?;
@@ -42,11 +48,12 @@ impl Stage {
     pub async fn start(
         ground: &Ground,
         side: Side,
+        records: Records,
         corpus: Arc<Corpus>,
         protocol: Protocol,
     ) -> Result<Stage> {
         let topic = ground.topic(ground.arguments.partitions).await?;
-        let bridge = Bridge::start(ground, side, &topic).await?;
+        let bridge = Bridge::start(ground, side, &topic, records).await?;
         Ok(Stage { bridge, topic, corpus, protocol })
     }
 }

@@ -5,6 +5,7 @@ use crate::figures::{Comparison, SIDES, Side, Slice};
 use crate::ground::Ground;
 use crate::load::{Load, Protocol};
 use crate::meter::Meter;
+use crate::records::Records;
 use crate::sides::{Bridge, Forwarder};
 use crate::sink::Sink;
 use crate::turns::{Way, paced_rounds};
@@ -22,8 +23,10 @@ struct Chain {
 /// Measures both over all rounds.
 pub async fn compare(ground: &Ground, recipe: Recipe, spans: u64) -> Result<Comparison> {
     let corpus = Arc::new(Corpus::make(recipe, ground.arguments.seed)?);
+    let records = Records::of_traces(recipe);
     let start = async |side: Side| {
-        Chain::start(ground, side, corpus.clone()).await.with_context(|| side.name())
+        let chain = Chain::start(ground, side, records, corpus.clone()).await;
+        chain.with_context(|| side.name())
     };
     let chains = [start(SIDES[0]).await?, start(SIDES[1]).await?];
     let (rate, rounds) =
@@ -33,12 +36,18 @@ pub async fn compare(ground: &Ground, recipe: Recipe, spans: u64) -> Result<Comp
 }
 
 impl Chain {
-    async fn start(ground: &Ground, side: Side, corpus: Arc<Corpus>) -> Result<Chain> {
+    async fn start(
+        ground: &Ground,
+        side: Side,
+        records: Records,
+        corpus: Arc<Corpus>,
+    ) -> Result<Chain> {
         let topic = ground.topic(ground.arguments.partitions).await?;
         let sink = Sink::start()?;
-        let bridge = Bridge::start(ground, side, &topic).await?;
+        let bridge = Bridge::start(ground, side, &topic, records).await?;
         let to = sink.address();
-        let forwarder = Forwarder::start(ground, side, &topic, &topic.name, to).await?;
+        let from = (&topic, records);
+        let forwarder = Forwarder::start(ground, side, from, &topic.name, to).await?;
         Ok(Chain { bridge, forwarder, sink, corpus })
     }
 

@@ -8,6 +8,7 @@ use crate::forwarders::Backlog;
 use crate::ground::Ground;
 use crate::load::Protocol;
 use crate::meter::Meter;
+use crate::records::Records;
 use crate::sides::Bridge;
 use crate::sink::Sink;
 use anyhow::{Context, Result};
@@ -174,7 +175,8 @@ async fn point(ground: &Ground, name: &str, at: f64, place: Place) -> Result<Poi
 async fn sample(ground: &Ground, place: Place, corpus: &Arc<Corpus>) -> Result<Sample> {
     let extent = corpus.of_spans(place.spans);
     let topic = ground.topic(place.partitions).await?;
-    let bridge = Bridge::start(ground, Side::Spanferry, &topic).await?;
+    let records = Records::of_traces(place.recipe);
+    let bridge = Bridge::start(ground, Side::Spanferry, &topic, records).await?;
     let target = bridge.address(Protocol::Http)?;
     let mut load = ground.load(target, Protocol::Http, corpus, extent);
     load.connections = place.connections;
@@ -185,7 +187,7 @@ async fn sample(ground: &Ground, place: Place, corpus: &Arc<Corpus>) -> Result<S
     let used = meter.read()?;
     drop(bridge);
     let kafka_bytes = topic.bytes(&ground.kafka)? as f64 / extent.spans as f64;
-    let backlog = Backlog { topic, corpus: corpus.clone(), extent, first };
+    let backlog = Backlog { topic, records, corpus: corpus.clone(), extent, first };
     let drained = backlog.drain(ground, Side::Spanferry, &Sink::start()?).await?;
     Ok(Sample {
         bridge_us: used.cpu_us(extent.spans),

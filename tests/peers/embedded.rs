@@ -65,7 +65,8 @@ pub async fn measure(ground: &Ground, recipe: Recipe, spans: u64) -> Result<Meas
 
 async fn turn(ground: &Ground, corpus: &Arc<Corpus>, spans: u64) -> Result<Round> {
     let (directory, _) = ground.place("embedded")?;
-    let bridge = Bridge::own(ground, &format!("dir:{}", directory.join("log").display())).await?;
+    let log = format!("dir:{}", directory.join("log").display());
+    let bridge = Bridge::own(ground, &log, &[]).await?;
     let extent = corpus.of_spans(spans);
     let load = ground.load(bridge.address(Protocol::Http)?, Protocol::Http, corpus, extent);
     let (meter, written) = (Meter::start(&[bridge.id()])?, written(bridge.id())?);

@@ -7,6 +7,7 @@ use crate::figures::{Comparison, SIDES, Side, Slice};
 use crate::ground::Ground;
 use crate::load::{Protocol, Sender};
 use crate::meter::Meter;
+use crate::records::Records;
 use crate::sides::{Bridge, Forwarder};
 use crate::topic::Topic;
 use crate::turns::{Way, paced_rounds};
@@ -39,7 +40,8 @@ struct End {
 pub async fn compare(ground: &Ground, recipe: Recipe, spans: u64) -> Result<Comparison> {
     let corpus = Arc::new(Corpus::make(recipe, ground.arguments.seed)?);
     let start = async |side: Side| {
-        End::start(ground, side, corpus.clone()).await.with_context(|| side.name())
+        let end = End::start(ground, side, Records::of_traces(recipe), corpus.clone()).await;
+        end.with_context(|| side.name())
     };
     let ends = [start(SIDES[0]).await?, start(SIDES[1]).await?];
     let (rate, rounds) =
@@ -49,15 +51,21 @@ pub async fn compare(ground: &Ground, recipe: Recipe, spans: u64) -> Result<Comp
 }
 
 impl End {
-    async fn start(ground: &Ground, side: Side, corpus: Arc<Corpus>) -> Result<End> {
+    async fn start(
+        ground: &Ground,
+        side: Side,
+        records: Records,
+        corpus: Arc<Corpus>,
+    ) -> Result<End> {
         let topic = ground.topic(ground.arguments.partitions).await?;
-        let bridge = Bridge::start(ground, side, &topic).await?;
+        let bridge = Bridge::start(ground, side, &topic, records).await?;
         let (directory, _) = ground.place("jaeger")?;
         let (jaeger, forwarder) = match side {
             Side::Spanferry => {
                 let jaeger = Collector::start(&directory, JAEGER, &[]).await?;
                 let to = jaeger.grpc();
-                let forwarder = Forwarder::start(ground, side, &topic, &topic.name, to).await?;
+                let from = (&topic, records);
+                let forwarder = Forwarder::start(ground, side, from, &topic.name, to).await?;
                 (jaeger, Some(forwarder))
             }
             Side::Collector => {

@@ -1,15 +1,16 @@
 //! Kafka in, OTLP out: Spanferry's forwarder and the Collector each drain the same backlog, as a group of its own, into the same
 //! sink.
 
-use crate::corpus::{Corpus, Extent, Recipe};
+use crate::corpus::{Corpus, Extent};
 use crate::figures::{Comparison, Side, Slice};
 use crate::ground::Ground;
 use crate::load::Protocol;
 use crate::meter::Meter;
+use crate::records::Records;
 use crate::sides::{Bridge, Forwarder};
 use crate::sink::Sink;
 use crate::topic::Topic;
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -17,6 +18,8 @@ use std::time::Instant;
 pub struct Backlog {
     /// The topic.
     pub topic: Topic,
+    /// What its records are.
+    pub records: Records,
     /// What was sent.
     pub corpus: Arc<Corpus>,
     /// How much of it.
@@ -26,28 +29,30 @@ pub struct Backlog {
 }
 
 /// Measures both over all rounds, with a backlog of so many spans.
-pub async fn compare(ground: &Ground, recipe: Recipe, spans: u64) -> Result<Comparison> {
-    let backlog = Backlog::fill(ground, recipe, spans).await.context("the backlog")?;
+pub async fn compare(ground: &Ground, records: Records, spans: u64) -> Result<Comparison> {
+    let (backlog, count) = Backlog::fill(ground, records, spans).await.context("the backlog")?;
     let sink = Sink::start()?;
     let drain = async |side: Side| backlog.drain(ground, side, &sink).await;
-    let rounds = ground.rounds(&format!("forwarder, {}", recipe.name), drain).await?;
-    let Extent { spans, traces, .. } = backlog.extent;
-    let note = format!("{spans} spans in {traces} records");
-    Ok(Comparison { name: recipe.name.into(), note, rounds })
+    let rounds = ground.rounds(&format!("forwarder, {}", records.name()), drain).await?;
+    let note = format!("{} spans in {count} records", backlog.extent.spans);
+    Ok(Comparison { name: records.name(), note, rounds })
 }
 
 impl Backlog {
-    /// Fills a new topic by our bridge: a record for each trace.
-    pub async fn fill(ground: &Ground, recipe: Recipe, spans: u64) -> Result<Backlog> {
-        let corpus = Arc::new(Corpus::make(recipe, ground.arguments.seed)?);
+    /// Fills a new topic by our bridge, and counts its records.
+    pub async fn fill(ground: &Ground, records: Records, spans: u64) -> Result<(Backlog, u64)> {
+        let corpus = Arc::new(Corpus::make(records.recipe, ground.arguments.seed)?);
         let extent = corpus.of_spans(spans);
         let topic = ground.topic(ground.arguments.partitions).await?;
-        let bridge = Bridge::start(ground, Side::Spanferry, &topic).await?;
+        let empty = topic.mark().await?;
+        let bridge = Bridge::start(ground, Side::Spanferry, &topic, records).await?;
         let target = bridge.address(Protocol::Http)?;
         let load = ground.load(target, Protocol::Http, &corpus, extent);
         let first = load.first;
         load.run().await?;
-        Ok(Backlog { topic, corpus, extent, first })
+        let written = topic.since(&empty).await?;
+        ensure!(written.spans == extent.spans, "{written:?} of {extent:?} acknowledged");
+        Ok((Backlog { topic, records, corpus, extent, first }, written.records))
     }
 
     /// One side drains it from its beginning. Counted from the first request at the sink, so that no start-up is in it; where all
@@ -56,7 +61,8 @@ impl Backlog {
         sink.await_load(self.first, &self.corpus, &self.extent);
         let (_, group) = ground.place("group")?;
         let (start, to) = (Instant::now(), sink.address());
-        let forwarder = Forwarder::start(ground, side, &self.topic, &group, to).await?;
+        let forwarder = Forwarder::start(ground, side, (&self.topic, self.records), &group, to);
+        let forwarder = forwarder.await?;
         let birth = Meter::from_birth(&[forwarder.id()]);
         sink.until("the first span", |seen| seen.first.is_some()).await?;
         let (meter, before) = (Meter::start(&[forwarder.id()])?, sink.seen().spans);

@@ -16,11 +16,13 @@ mod load;
 mod meter;
 mod page;
 mod plot;
+mod records;
 mod scaling;
 mod sides;
 mod sink;
 mod topic;
 mod turns;
+mod variants;
 mod versions;
 mod walk;
 
@@ -30,9 +32,11 @@ use corpus::{FIVE, FORTY, GATEWAY};
 use ground::Ground;
 use load::Protocol;
 use page::Results;
+use records::Records;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Instant;
+use variants::Variant;
 
 /// Compares Spanferry with the OpenTelemetry Collector.
 #[derive(Clone, Debug, Parser)]
@@ -67,6 +71,9 @@ pub struct Arguments {
     /// Only what has this in its name; repeat for more.
     #[arg(long)]
     only: Vec<String>,
+    /// Instead of the compressions: our bridge with these flags, as `NAME: FLAGS`; repeat for more.
+    #[arg(long, value_name = "NAME: FLAGS")]
+    variant: Vec<Variant>,
     /// The directory for the page and its plots.
     #[arg(long, default_value = "docs")]
     out: PathBuf,
@@ -113,22 +120,35 @@ async fn measure(ground: &Ground) -> Result<Results> {
     let (spans, backlog) = (ground.arguments.spans, ground.arguments.backlog);
     let mut results = Results::default();
     let bridges = [
-        (FIVE, Protocol::Http, spans),
-        (GATEWAY, Protocol::Http, spans / 3),
-        (FORTY, Protocol::Http, spans),
-        (FIVE, Protocol::Grpc, spans),
+        (Records::of_traces(FIVE), Protocol::Http, spans),
+        (Records::of_traces(GATEWAY), Protocol::Http, spans / 3),
+        (Records::of_batches(FIVE), Protocol::Http, spans),
+        (Records::of_batches(GATEWAY), Protocol::Http, spans / 3),
+        (Records::of_traces(FORTY), Protocol::Http, spans),
+        (Records::of_traces(FIVE), Protocol::Grpc, spans),
     ];
-    for (recipe, protocol, spans) in ground.some_of(&bridges) {
-        let name = format!("bridge {} {}", recipe.name, protocol.name());
+    for (records, protocol, spans) in ground.some_of(&bridges) {
+        let name = format!("bridge {} {}", records.name(), protocol.name());
         if ground.wants(&name) {
-            let compared = bridges::compare(ground, recipe, protocol, spans).await;
+            let compared = bridges::compare(ground, records, protocol, spans).await;
             results.bridges.push(compared.context(name)?);
         }
     }
-    for (recipe, spans) in ground.some_of(&[(FIVE, backlog), (GATEWAY, backlog / 5)]) {
-        let name = format!("forwarder {}", recipe.name);
+    for (recipe, spans) in ground.some_of(&[(FIVE, spans), (GATEWAY, spans / 3)]) {
+        let name = format!("settings {}", recipe.name);
         if ground.wants(&name) {
-            let compared = forwarders::compare(ground, recipe, spans).await;
+            results.settings.extend(variants::measure(ground, recipe, spans).await.context(name)?);
+        }
+    }
+    let forwarders = [
+        (Records::of_traces(FIVE), backlog),
+        (Records::of_traces(GATEWAY), backlog / 5),
+        (Records::of_batches(GATEWAY), backlog / 5),
+    ];
+    for (records, spans) in ground.some_of(&forwarders) {
+        let name = format!("forwarder {}", records.name());
+        if ground.wants(&name) {
+            let compared = forwarders::compare(ground, records, spans).await;
             results.forwarders.push(compared.context(name)?);
         }
     }

@@ -7,6 +7,7 @@ mod verdicts;
 use crate::Arguments;
 use crate::embedded::Measured;
 use crate::figures::Comparison;
+use crate::variants::Tried;
 use std::fmt::Write;
 use std::time::Duration;
 
@@ -21,6 +22,8 @@ pub struct Results {
     pub chains: Vec<Comparison>,
     /// OTLP in, Jaeger.
     pub ends: Vec<Comparison>,
+    /// Our bridge with other settings.
+    pub settings: Vec<Tried>,
     /// Without Kafka.
     pub embedded: Vec<Measured>,
 }
@@ -48,7 +51,7 @@ Each has the configuration that costs it least among those that keep the promise
 | OpenTelemetry Collector | forwarder | [tests/peers/collector-from-kafka.yaml](../tests/peers/collector-from-kafka.yaml) |
 | Jaeger | ingester | [tests/peers/jaeger-ingester.yaml](../tests/peers/jaeger-ingester.yaml) |
 | Jaeger | destination of our forwarder | [tests/peers/destination-jaeger.yaml](../tests/peers/destination-jaeger.yaml) |
-| Spanferry | all | its defaults |
+| Spanferry | all | its defaults, and `--record batch` where a row has it |
 
 PyPI's `rotel` (0.0.1a15) is not compared, since its promise cannot be set equal: with `--exporter kafka --kafka-exporter-acks all` and
 no Kafka there it answers 200; it has no key by trace id for traces, and no Kafka receiver.

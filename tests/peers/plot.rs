@@ -7,14 +7,14 @@ use anyhow::{Result, anyhow};
 use plotters::prelude::*;
 use spanferry_tests::measure::Spread;
 
-const WIDTH: u32 = 860;
+const WIDTH: u32 = 930;
 const PEER: RGBColor = RGBColor(0x3b, 0x6e, 0xa5);
 const OWN: RGBColor = RGBColor(0x2a, 0x9d, 0x6f);
 const MARGIN: u32 = 12;
 const TITLE: u32 = 18;
 const ROW: u32 = 24;
 const LABELS: u32 = 28;
-const NAMES: u32 = 330;
+const NAMES: u32 = 400;
 
 /// A bar: its name, whose it is, its figures.
 type Bar = (String, Side, Spread);

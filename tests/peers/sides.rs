@@ -4,6 +4,7 @@ use crate::collector::{Collector, FROM_KAFKA, TO_KAFKA};
 use crate::figures::Side;
 use crate::ground::Ground;
 use crate::load::Protocol;
+use crate::records::Records;
 use crate::topic::Topic;
 use anyhow::Result;
 use spanferry_tests::stack::spanferry::Spanferry;
@@ -27,9 +28,16 @@ pub enum Forwarder {
 
 impl Bridge {
     /// Starts one that writes to `topic`.
-    pub async fn start(ground: &Ground, side: Side, topic: &Topic) -> Result<Bridge> {
+    pub async fn start(
+        ground: &Ground,
+        side: Side,
+        topic: &Topic,
+        records: Records,
+    ) -> Result<Bridge> {
         Ok(match side {
-            Side::Spanferry => Bridge::own(ground, &topic.location(&ground.kafka)).await?,
+            Side::Spanferry => {
+                Bridge::own(ground, &topic.location(&ground.kafka), records.flags()).await?
+            }
             Side::Collector => {
                 let (directory, _) = ground.place("bridge")?;
                 let variables = [
@@ -41,10 +49,10 @@ impl Bridge {
         })
     }
 
-    /// Starts ours before any log.
-    pub async fn own(ground: &Ground, log: &str) -> Result<Bridge> {
+    /// Starts ours before any log, with these flags.
+    pub async fn own(ground: &Ground, log: &str, flags: &[&str]) -> Result<Bridge> {
         let (directory, _) = ground.place("bridge")?;
-        let bridge = Spanferry::bridge(&directory, log, &[]).await?;
+        let bridge = Spanferry::bridge(&directory, log, flags).await?;
         bridge.ready().await?;
         Ok(Bridge::Spanferry(bridge))
     }
@@ -69,11 +77,11 @@ impl Bridge {
 }
 
 impl Forwarder {
-    /// Starts one that reads `topic` as `group` and sends to `to` over OTLP/gRPC.
+    /// Starts one that reads `topic`, with these records in it, as `group` and sends to `to` over OTLP/gRPC.
     pub async fn start(
         ground: &Ground,
         side: Side,
-        topic: &Topic,
+        (topic, records): (&Topic, Records),
         group: &str,
         to: SocketAddr,
     ) -> Result<Forwarder> {
@@ -86,11 +94,14 @@ impl Forwarder {
                 Forwarder::Spanferry(started.await?)
             }
             Side::Collector => {
+                let queue = records.queue(ground.arguments.partitions);
                 let variables = [
                     ("KAFKA_BROKERS", ground.kafka.address()),
                     ("KAFKA_TOPIC", topic.name.clone()),
                     ("KAFKA_GROUP", group.to_owned()),
                     ("DESTINATION", to.to_string()),
+                    ("QUEUE", queue.is_some().to_string()),
+                    ("QUEUE_SPANS", queue.unwrap_or(1).to_string()),
                 ];
                 Forwarder::Collector(Collector::start(&directory, FROM_KAFKA, &variables).await?)
             }

@@ -9,7 +9,7 @@ use std::process::Command;
 /// Lines for the page. To be asked before the rounds.
 pub fn describe() -> Result<Vec<String>> {
     let versions = [
-        format!("Spanferry {}, {}", env!("CARGO_PKG_VERSION"), commit()),
+        spanferry()?,
         format!(
             "OpenTelemetry Collector {COLLECTOR}, in the binary of Jaeger {}",
             of(&parts::jaeger()?)?
@@ -29,13 +29,13 @@ fn of(part: &Path) -> Result<String> {
     Ok(directory.to_string_lossy().into_owned())
 }
 
-fn commit() -> String {
-    let mut git = Command::new("git");
-    git.args(["describe", "--always", "--dirty"]).current_dir(parts::root());
-    let output = git.output().ok().filter(|output| output.status.success());
-    output.map_or("no commit".into(), |output| {
-        format!("commit {}", String::from_utf8_lossy(&output.stdout).trim())
-    })
+/// As the binary that is measured says of itself: from which commit it was built, and not where the tree stands now.
+fn spanferry() -> Result<String> {
+    let output = Command::new(parts::spanferry()?).arg("--version").output()?;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let version = text.trim().strip_prefix("spanferry ").context("spanferry --version")?;
+    let commit = if version.contains("commit") { "" } else { ", built without saying from what" };
+    Ok(format!("Spanferry {version}{commit}"))
 }
 
 fn java() -> Result<String> {

@@ -3,6 +3,7 @@
 use super::{Results, filter};
 use crate::embedded::Round;
 use crate::figures::{Comparison, Side, Slice};
+use crate::records::OF_BATCHES;
 use spanferry_tests::measure::Spread;
 
 /// The most resident memory that is promised, MB.
@@ -24,15 +25,15 @@ Ratios are Spanferry's figure as a share of the peer's, taken round by round; th
 pub fn table(results: &Results) -> String {
     let mut rows = vec![];
     for one in &results.bridges {
-        let share = if one.name.starts_with("1 span ") { 4.0 } else { 8.0 };
         let name = format!("bridge, {}", one.name);
-        rows.push(cpu(&name, one, share));
+        rows.push(cpu(&name, one, parts_of_a_bridge(&one.name)));
         rows.push(memory(&name, one));
         rows.push(at_most(&name, "p99 to acknowledgement, ratio", one.ratio(|s| s.p99_ms), 1.0));
     }
     for one in &results.forwarders {
         let name = format!("forwarder, {}", one.name);
-        rows.push(cpu(&name, one, 10.0));
+        let has_a_record_a_trace = !one.name.contains(OF_BATCHES);
+        rows.push(cpu(&name, one, has_a_record_a_trace.then_some(10.0)));
         rows.push(memory(&name, one));
         let drain = one.ratio(|slice: &Slice| 1.0 / slice.spans_a_second);
         rows.push(at_most(&name, "time to drain, ratio", drain, 1.0 / 5.0));
@@ -40,8 +41,7 @@ pub fn table(results: &Results) -> String {
     for (to, comparisons) in [("the sink", &results.chains), ("Jaeger", &results.ends)] {
         for one in comparisons {
             let name = format!("end to end into {to}, {}", one.name);
-            let ratio = one.ratio(|slice| slice.cpu_us);
-            rows.push(row(&name, "CPU a span, ratio", &format!("{ratio:.3}"), "", None));
+            rows.push(cpu(&name, one, None));
             let visible = one.of(Side::Spanferry, |slice| slice.p99_ms);
             rows.push(at_most(&name, "p99 to visible, ms", visible, VISIBLE_MS));
         }
@@ -58,8 +58,19 @@ pub fn table(results: &Results) -> String {
     format!("{HEAD}{}", rows.concat())
 }
 
-fn cpu(name: &str, one: &Comparison, share: f64) -> String {
-    at_most(name, "CPU a span, ratio", one.ratio(|slice| slice.cpu_us), 1.0 / share)
+/// What is promised of a bridge's CPU time: with several traces in a record only where traces have one span.
+fn parts_of_a_bridge(name: &str) -> Option<f64> {
+    let is_of_batches = name.contains(OF_BATCHES);
+    if name.starts_with("1 span ") { Some(4.0) } else { (!is_of_batches).then_some(8.0) }
+}
+
+/// The CPU time a span, which is to be one of so many parts of the peer's, if that is promised.
+fn cpu(name: &str, one: &Comparison, parts: Option<f64>) -> String {
+    let (figure, ratio) = ("CPU a span, ratio", one.ratio(|slice| slice.cpu_us));
+    match parts {
+        Some(parts) => at_most(name, figure, ratio, 1.0 / parts),
+        None => row(name, figure, &format!("{ratio:.3}"), "", None),
+    }
 }
 
 fn memory(name: &str, one: &Comparison) -> String {
@@ -80,11 +91,26 @@ fn row(name: &str, figure: &str, measured: &str, bound: &str, holds: Option<bool
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::corpus::{FIVE, GATEWAY};
+    use crate::records::Records;
 
     #[test]
     fn the_median_decides() {
         let held = at_most("a", "b", Spread::of([0.1, 0.12, 9.0]), 0.125);
         assert_eq!(held, "| a | b | 0.120 (0.100 … 9.000) | ≤ 0.125 | yes |\n");
         assert!(at_most("a", "b", Spread::of([65.0]), 64.0).ends_with("≤ 64 | **no** |\n"));
+    }
+
+    #[test]
+    fn a_bridge_is_held_to_what_was_promised_of_its_records() {
+        let of = |records: Records| parts_of_a_bridge(&records.name());
+        assert_eq!(
+            (of(Records::of_traces(FIVE)), of(Records::of_traces(GATEWAY))),
+            (Some(8.0), Some(4.0))
+        );
+        assert_eq!(
+            (of(Records::of_batches(FIVE)), of(Records::of_batches(GATEWAY))),
+            (None, Some(4.0))
+        );
     }
 }
