@@ -28,6 +28,7 @@ mod peers_losses;
 mod reload;
 mod rig;
 mod sampling;
+mod shared_records;
 mod shutdown;
 mod soak;
 mod spans;
@@ -55,6 +56,7 @@ fn main() -> std::process::ExitCode {
         forwarders::tests(),
         bridge_away::tests(),
         unchanged::tests(),
+        shared_records::tests(),
         oversize::tests(),
         lost::tests(),
         ledger::tests(),

@@ -2,6 +2,7 @@
 
 mod damage;
 mod model;
+mod shared;
 mod speed;
 mod stage;
 

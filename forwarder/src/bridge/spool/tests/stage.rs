@@ -12,7 +12,6 @@ use crate::ledger::{STAMP_HEADER, Stamp};
 use crate::log::LogError;
 use crate::log::double::Double;
 use crate::log::embedded::faults::{Disk as Mood, Hands};
-use crate::otlp::split::split;
 use bytes::Bytes;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span};
@@ -182,8 +181,8 @@ impl Running {
     }
 
     pub async fn send_as(&self, sender: Sender, body: Bytes) -> Result<(), Refusal> {
-        let limit = self.spool.writer().max_value_bytes();
-        let parts = split(&body, limit).unwrap().traces;
+        let (limit, partitions) = (self.spool.writer().max_value_bytes(), self.spool.partitions());
+        let parts = self.spool.writer().divide(&body, limit, partitions).unwrap().traces;
         let spans = parts.iter().map(|part| u64::from(part.spans)).sum();
         let batch = Batch { body, sender, parts, limit, spans, received_ms: 77 };
         let safe = self.spool.take(batch).await?;
