@@ -15,7 +15,9 @@ fn main() -> ExitCode {
     if let Err(error) = logging::start(args.log_format, level) {
         return failed(&error);
     }
-    memory::keep();
+    if matches!(args.role, Role::Forward(_)) {
+        memory::keep();
+    }
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return failed(&error),

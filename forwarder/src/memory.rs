@@ -5,7 +5,7 @@
 const KEPT_BYTES: libc::c_int = 16 << 20;
 
 /// Sees to it that what is freed stays at hand. glibc else gives it back to the system at once and takes it anew, page by page:
-/// a sixth of a forwarder's time. Only at the start, before there are threads.
+/// a sixth of a forwarder's time. A bridge gains nothing by it. Only at the start, before there are threads.
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 pub fn keep() {
     // What the user says to glibc counts.
