@@ -41,7 +41,7 @@ const HOT: [Hot; 7] = [
             let request = warmed(request(SPANS, 1));
             counted(|| split(&request, LIMIT));
         },
-        bound: 26_000_000,
+        bound: 15_600_000,
     },
     Hot {
         name: "splitting_traces_of_five_spans",
@@ -49,7 +49,7 @@ const HOT: [Hot; 7] = [
             let request = warmed(request(SPANS, 5));
             counted(|| split(&request, LIMIT));
         },
-        bound: 19_000_000,
+        bound: 8_560_000,
     },
     Hot {
         name: "splitting_by_partition",
@@ -58,7 +58,7 @@ const HOT: [Hot; 7] = [
             let partition = |trace: &[u8; 16]| partition_of(&trace.map(|byte| byte % 16 + b'a'), 8);
             counted(|| split_by(&request, LIMIT, 8, partition));
         },
-        bound: 25_600_000,
+        bound: 15_200_000,
     },
     Hot {
         name: "counting_spans",

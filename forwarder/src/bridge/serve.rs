@@ -22,6 +22,13 @@ use tokio_util::sync::CancellationToken;
 /// After a failed accept (too many open files), so that it is no busy loop.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
+/// The largest frame of HTTP/2 that a sender may write. The default of 16 KiB would cut a request into a hundred, each with its
+/// own turn through the connection's state.
+const FRAME_BYTES: u32 = 256 << 10;
+
+/// What is read of a connection of HTTP/1 at a time. By default it grows to 400 KiB, which each connection keeps.
+const READ_BYTES: usize = 64 << 10;
+
 /// A connection that is silent for so long is closed, or asked whether it lives; longer than senders' pauses.
 const IDLE: Duration = Duration::from_secs(75);
 
@@ -169,8 +176,11 @@ impl Door {
     fn connect(&self, stream: TcpStream, place: tokio::sync::OwnedSemaphorePermit) {
         let _ = stream.set_nodelay(true);
         let mut builder = auto::Builder::new(TokioExecutor::new());
-        builder.http1().timer(TokioTimer::new()).header_read_timeout(IDLE);
-        builder.http2().timer(TokioTimer::new()).keep_alive_interval(Some(IDLE));
+        let mut http1 = builder.http1();
+        http1.timer(TokioTimer::new()).header_read_timeout(IDLE).max_buf_size(READ_BYTES);
+        let mut http2 = builder.http2();
+        http2.timer(TokioTimer::new()).keep_alive_interval(Some(IDLE));
+        http2.max_frame_size(FRAME_BYTES);
         let service = TowerToHyperService::new(self.app.clone());
         let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();
         let watched = self.graceful.watch(connection);

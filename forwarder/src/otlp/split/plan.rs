@@ -4,6 +4,7 @@ use super::TraceId;
 use super::envelopes::Envelopes;
 use super::slots::Slots;
 use crate::otlp::field;
+use crate::otlp::skim::skim_for;
 use crate::otlp::wire::{WireError, fields};
 use std::collections::HashMap;
 use std::ops::Range;
@@ -146,11 +147,9 @@ impl Plan {
 /// The span's trace id, if it is one; the whole span is walked, so a damaged one is an error.
 fn trace_id(bytes: &[u8], span: Range<usize>) -> Result<Option<TraceId>, WireError> {
     let mut id = None;
-    for field in fields(bytes, span) {
-        let field = field?;
-        if field.number == field::TRACE_ID {
-            id = TraceId::try_from(&bytes[field.message("trace_id")?]).ok();
-        }
-    }
+    skim_for(field::TRACE_ID as u8, bytes, span, |field| {
+        id = TraceId::try_from(&bytes[field.message("trace_id")?]).ok();
+        Ok(())
+    })?;
     Ok(id.filter(|id| *id != TraceId::default()))
 }
