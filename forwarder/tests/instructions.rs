@@ -1,7 +1,7 @@
 //! What the hot functions cost in instructions, counted by valgrind's callgrind: the same on a busy machine as on a quiet one, so
 //! a slip shows without a timed test. This process runs itself once more under callgrind for each of them.
 //!
-//! Each bound is 15 % above what was measured with Rust 1.95, as `cargo test` builds it: a figure for another step, another pass or
+//! Each bound is at most 15 % above what was measured with Rust 1.95, as `cargo test` builds it: a figure for another step, another pass or
 //! another copy, not for what the optimizer makes of them. Whoever makes something cheaper lowers its bound. Without valgrind, and
 //! with optimization, the tests are skipped by name, and `allocations.rs` stands alone.
 
