@@ -6,6 +6,7 @@ use ::http::Request;
 use anyhow::{Context, Result, ensure};
 use http_body_util::Full;
 use serde_json::json;
+use spanferry_tests::stack::bootstrap::Bootstrap;
 use std::time::Duration;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
@@ -29,6 +30,9 @@ pub fn tests() -> Vec<Claim> {
         }),
         Claim::new("a_client_that_leaves_makes_one_failed_span", PARTS, |ground| {
             Box::pin(a_client_that_leaves_makes_one_failed_span(ground))
+        }),
+        Claim::new("a_header_that_is_written_lets_envoy_match_the_route_again", PARTS, |ground| {
+            Box::pin(a_header_that_is_written_lets_envoy_match_the_route_again(ground))
         }),
         Claim::new("a_name_is_the_routes_or_a_templates_and_never_the_path", PARTS, |ground| {
             Box::pin(a_name_is_the_routes_or_a_templates_and_never_the_path(ground))
@@ -122,6 +126,22 @@ async fn every_version_of_http_makes_one_span(ground: &Ground) -> Result<()> {
     scene.raw(head.as_bytes()).await?;
     scene.span("/expect").await?.is("POST", "200", "", &[FIRST])?;
     scene.has_spans(4).await
+}
+
+/// What Envoy does for a filter of ABI 0.2.1, and what docs/filter.md says that it costs: a route that wants a
+/// `traceparent` is chosen for a request that came without one.
+async fn a_header_that_is_written_lets_envoy_match_the_route_again(ground: &Ground) -> Result<()> {
+    let traced = json!({
+        "match": { "prefix": "/", "headers": [{ "name": "traceparent", "present_match": true }] },
+        "direct_response": { "status": 208 },
+    });
+    let before_all = |bootstrap: &mut Bootstrap| {
+        bootstrap.routes()?.as_array_mut().context("no routes")?.insert(0, traced);
+        Ok(())
+    };
+    let scene = Scene::start_changed(ground, "route", "INBOUND", json!({}), before_all).await?;
+    ensure!(scene.get("/ok", "").await? == Some(208), "the route that was matched first stayed");
+    scene.span("/ok").await?.is("GET", "208", "", &[])
 }
 
 async fn a_client_that_leaves_makes_one_failed_span(ground: &Ground) -> Result<()> {
