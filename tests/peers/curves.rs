@@ -67,6 +67,10 @@ pub struct Curve {
     pub points: Vec<Point>,
 }
 
+/// Spans of a point. More of them, in large requests or over many connections, are more at once than the bridge lets into its
+/// queue (`--queue-bytes`), and it would tell senders to retry.
+const MOST_SPANS: u64 = 30_000;
+
 /// All curves, and what the extrapolation rests on.
 pub struct Curves {
     /// Every curve.
@@ -114,7 +118,7 @@ fn usual(ground: &Ground) -> Place {
         recipe: FIVE,
         partitions: arguments.partitions,
         connections: arguments.connections,
-        spans: arguments.spans / 2,
+        spans: (arguments.spans / 2).min(MOST_SPANS),
     }
 }
 
