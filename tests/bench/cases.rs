@@ -4,6 +4,7 @@ use crate::Arguments;
 use crate::floor;
 use anyhow::Result;
 use serde_json::{Value, json};
+use spanferry_tests::measure::request::NOT_SAMPLED;
 use spanferry_tests::stack::bootstrap::Bootstrap;
 use spanferry_tests::stack::envoy::{Envoy, Setup};
 use spanferry_tests::stack::native::{self, Exporter};
@@ -71,9 +72,8 @@ impl Case {
 
     /// What its requests carry beside what all carry.
     pub fn headers(self) -> &'static [(&'static str, &'static str)] {
-        const NOT_SAMPLED: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00";
         match self {
-            Case::LeftOutByCaller => &[("traceparent", NOT_SAMPLED)],
+            Case::LeftOutByCaller => &[NOT_SAMPLED],
             _ => &[],
         }
     }

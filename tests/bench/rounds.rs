@@ -6,6 +6,7 @@ use crate::cases::{ALL, Case};
 use crate::figures::{Measured, Slice};
 use anyhow::{Context, Result, ensure};
 use spanferry_tests::fakes::{Behaviour, Origin, Sink};
+use spanferry_tests::measure::request::{HEADERS, PATH};
 use spanferry_tests::stack::envoy::Envoy;
 use spanferry_tests::stack::load::{Load, Report, Until};
 use spanferry_tests::stack::wait::eventually;
@@ -22,17 +23,6 @@ const NATIVE_HELD: u64 = 4;
 const SETTLE: Duration = Duration::from_millis(300);
 /// Before the first round, to fill caches and let V8 optimise.
 const WARM_UP: u64 = 2_000;
-
-/// What a browser behind a gateway sends.
-const HEADERS: [(&str, &str); 6] = [
-    ("user-agent", "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"),
-    ("accept", "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"),
-    ("accept-language", "en-GB,en;q=0.5"),
-    ("accept-encoding", "gzip, deflate, br"),
-    ("cookie", "session=8f14e45fceea167a5a36dedd4bea2543"),
-    ("x-tenant", "blue"),
-];
-const PATH: &str = "/orders/4711?page=2";
 
 /// One case on stage, with a collector of its own.
 struct Stage {

@@ -3,7 +3,9 @@
 
 use anyhow::{Context, Result};
 use bytes::Bytes;
-use opentelemetry_proto::tonic::{resource::v1::Resource, trace::v1::Span};
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+use opentelemetry_proto::tonic::resource::v1::Resource;
+use opentelemetry_proto::tonic::trace::v1::{self as trace, Span};
 use prost::Message;
 
 /// One span as it came over the wire.
@@ -47,6 +49,13 @@ struct ScopeSpans {
     scope: Bytes,
     #[prost(bytes = "bytes", repeated, tag = "2")]
     spans: Vec<Bytes>,
+}
+
+/// An `ExportTraceServiceRequest` of these spans, in one scope of one resource without a name.
+pub fn request_of(spans: Vec<Span>) -> Bytes {
+    let scope_spans = vec![trace::ScopeSpans { spans, ..Default::default() }];
+    let resource_spans = vec![trace::ResourceSpans { scope_spans, ..Default::default() }];
+    ExportTraceServiceRequest { resource_spans }.encode_to_vec().into()
 }
 
 /// The spans of an `ExportTraceServiceRequest`, in its order. Fails on a body that is not one.

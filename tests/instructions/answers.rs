@@ -2,6 +2,7 @@
 
 use anyhow::{Context, Result};
 use serde_json::Value;
+use spanferry_filter::header_map::serialize;
 use std::collections::BTreeMap;
 use wasmi::{Caller, Engine, Linker, Memory};
 
@@ -225,20 +226,6 @@ impl Answers {
         let values: Vec<Vec<u8>> = members.map(value).collect();
         Some(serialize(&values.iter().map(|value| (&value[..], &b""[..])).collect::<Vec<_>>()))
     }
-}
-
-/// The ABI's form of a list of pairs.
-fn serialize(pairs: &[(&[u8], &[u8])]) -> Vec<u8> {
-    let mut out = (pairs.len() as u32).to_le_bytes().to_vec();
-    for (key, value) in pairs {
-        out.extend((key.len() as u32).to_le_bytes());
-        out.extend((value.len() as u32).to_le_bytes());
-    }
-    for part in pairs.iter().flat_map(|(key, value)| [key, value]) {
-        out.extend_from_slice(part);
-        out.push(0);
-    }
-    out
 }
 
 /// Hands bytes over in memory that the filter gives, as Envoy does.

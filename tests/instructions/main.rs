@@ -8,6 +8,7 @@ use answers::Attributes;
 use anyhow::{Result, ensure};
 use envoy::Envoy;
 use serde_json::{Value, json};
+use spanferry_tests::measure::request::{HEADERS, NOT_SAMPLED, PATH};
 use spanferry_tests::stack::parts;
 use std::collections::BTreeMap;
 
@@ -18,24 +19,16 @@ const REQUESTS: usize = 200;
 /// As many as come in a flush interval, about.
 const REQUESTS_A_TICK: usize = 50;
 
-/// What a browser sends through a gateway.
-const HEADERS: [(&str, &str); 13] = [
+/// What Envoy adds to a request and knows of it, in front of its own headers.
+const OF_ENVOY: [(&str, &str); 7] = [
     (":authority", "shop.example"),
-    (":path", "/orders/4711?page=2"),
+    (":path", PATH),
     (":method", "GET"),
     (":scheme", "http"),
-    ("user-agent", "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"),
-    ("accept", "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"),
-    ("accept-language", "en-GB,en;q=0.5"),
-    ("accept-encoding", "gzip, deflate, br"),
-    ("cookie", "session=8f14e45fceea167a5a36dedd4bea2543"),
-    ("x-tenant", "blue"),
     ("x-forwarded-proto", "http"),
     ("x-request-id", "7f3b6f0e-5f0e-4b6e-8d5f-0b8a1c2d3e4f"),
     ("x-envoy-expected-rq-timeout-ms", "15000"),
 ];
-const NOT_SAMPLED: (&str, &str) =
-    ("traceparent", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00");
 const SAMPLED: (&str, &str) =
     ("traceparent", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01");
 
@@ -88,7 +81,7 @@ fn cost(filter: &[u8], plugin: &Value, more: &[(&'static str, &'static str)]) ->
     for (key, value) in plugin.as_object().into_iter().flatten() {
         configuration[key] = value.clone();
     }
-    let (headers, attributes) = ([&HEADERS, more].concat(), attributes());
+    let (headers, attributes) = ([&OF_ENVOY[..], &HEADERS, more].concat(), attributes());
     let mut envoy = Envoy::start(filter, &configuration)?;
     for _ in 0..WARM_UP {
         envoy.request(&headers, &attributes)?;

@@ -3,9 +3,9 @@
 
 use crate::harness::{Claim, Ground, WHOLE_PATH};
 use anyhow::{Result, ensure};
-use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
-use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span};
-use prost::Message;
+use bytes::Bytes;
+use opentelemetry_proto::tonic::trace::v1::Span;
+use spanferry_tests::fakes::wire::request_of;
 use spanferry_tests::fakes::{Behaviour, Sink};
 use spanferry_tests::stack::http;
 use spanferry_tests::stack::spanferry::Spanferry;
@@ -35,7 +35,7 @@ async fn a_busy_destination_gets_a_backlog_at_its_own_pace(ground: &Ground) -> R
     bridge.ready().await?;
     let url = format!("http://{}/v1/traces", bridge.http()?);
     for request in 0..REQUESTS {
-        let (status, _) = http::post(&url, "application/x-protobuf", batch(request).into()).await?;
+        let (status, _) = http::post(&url, "application/x-protobuf", batch(request)).await?;
         ensure!(status.is_success(), "{status}");
     }
     sink.behave(Behaviour::AtMost(RATE));
@@ -52,15 +52,12 @@ async fn a_busy_destination_gets_a_backlog_at_its_own_pace(ground: &Ground) -> R
     Ok(())
 }
 
-fn batch(request: u64) -> Vec<u8> {
+fn batch(request: u64) -> Bytes {
     let span = |number: u64| Span {
         trace_id: u128::from(request * TRACES + number % TRACES + 1).to_be_bytes().to_vec(),
         span_id: (request * TRACES * SPANS + number + 1).to_be_bytes().to_vec(),
         name: "numbered".into(),
         ..Span::default()
     };
-    let spans = (0..TRACES * SPANS).map(span).collect();
-    let scope_spans = vec![ScopeSpans { spans, ..ScopeSpans::default() }];
-    let resource_spans = vec![ResourceSpans { scope_spans, ..ResourceSpans::default() }];
-    ExportTraceServiceRequest { resource_spans }.encode_to_vec()
+    request_of((0..TRACES * SPANS).map(span).collect())
 }

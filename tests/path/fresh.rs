@@ -8,10 +8,9 @@ use crate::rig::{FORWARD, LIMIT};
 use ::http::StatusCode;
 use anyhow::{Context, Result, ensure};
 use futures_util::FutureExt;
-use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
-use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span};
-use prost::Message;
+use opentelemetry_proto::tonic::trace::v1::Span;
 use spanferry_tests::fakes::sink::Control;
+use spanferry_tests::fakes::wire::request_of;
 use spanferry_tests::fakes::{Behaviour, Sink};
 use spanferry_tests::stack::jaeger::{Jaeger, Storage};
 use spanferry_tests::stack::spanferry::Spanferry;
@@ -340,11 +339,8 @@ async fn send(url: &str, numbers: Range<u64>) -> Result<()> {
         name: "numbered".into(),
         ..Span::default()
     };
-    let scope_spans =
-        vec![ScopeSpans { spans: numbers.map(span).collect(), ..ScopeSpans::default() }];
-    let resource_spans = vec![ResourceSpans { scope_spans, ..ResourceSpans::default() }];
-    let body = ExportTraceServiceRequest { resource_spans }.encode_to_vec();
-    let (status, _) = http::post(url, "application/x-protobuf", body.into()).await?;
+    let body = request_of(numbers.map(span).collect());
+    let (status, _) = http::post(url, "application/x-protobuf", body).await?;
     ensure!(status.is_success(), "{status}");
     Ok(())
 }

@@ -3,10 +3,9 @@
 use crate::harness::{Claim, Ground, WHOLE_PATH};
 use crate::rig::LIMIT;
 use anyhow::{Result, ensure};
-use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
-use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span};
-use prost::Message;
+use opentelemetry_proto::tonic::trace::v1::Span;
 use spanferry_tests::fakes::Sink;
+use spanferry_tests::fakes::wire::request_of;
 use spanferry_tests::stack::spanferry::Spanferry;
 use spanferry_tests::stack::wait::eventually;
 use spanferry_tests::stack::{console, http};
@@ -74,11 +73,8 @@ pub async fn send(url: &str, numbers: impl Iterator<Item = u8>) -> Result<()> {
             end_time_unix_nano: 1_790_000_000_001_000_000,
             ..Span::default()
         };
-        let spans = [1, 2, 3].map(span).to_vec();
-        let scope_spans = vec![ScopeSpans { spans, ..ScopeSpans::default() }];
-        let resource_spans = vec![ResourceSpans { scope_spans, ..ResourceSpans::default() }];
-        let body = ExportTraceServiceRequest { resource_spans }.encode_to_vec();
-        let (status, _) = http::post(url, "application/x-protobuf", body.into()).await?;
+        let body = request_of([1, 2, 3].map(span).to_vec());
+        let (status, _) = http::post(url, "application/x-protobuf", body).await?;
         ensure!(status.is_success(), "{status}");
     }
     Ok(())

@@ -7,11 +7,10 @@ use anyhow::{Context, Result, ensure};
 use bytes::Bytes;
 use http::{Request, StatusCode};
 use http_body_util::Full;
-use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
-use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span};
-use prost::Message;
+use opentelemetry_proto::tonic::trace::v1::Span;
 use spanferry_tests::fakes::Sink;
 use spanferry_tests::fakes::proxy::{Network, Proxy};
+use spanferry_tests::fakes::wire::request_of;
 use spanferry_tests::stack::http as client;
 use spanferry_tests::stack::kafka::Kafka;
 use spanferry_tests::stack::ports;
@@ -97,7 +96,7 @@ async fn send(bridge: SocketAddr, id: u64) -> Result<Told> {
     let mut told = Told::default();
     for batch in 1..=BATCHES {
         let number = (id << 16 | batch).to_be_bytes();
-        let body = Bytes::from(large(number));
+        let body = large(number);
         loop {
             let answer = client::answer(request(bridge, id, batch, body.clone())?).await?;
             if answer.status().is_success() {
@@ -126,13 +125,11 @@ fn request(bridge: SocketAddr, id: u64, batch: u64, body: Bytes) -> Result<Reque
 }
 
 /// One span that nearly fills a record.
-fn large(number: [u8; 8]) -> Vec<u8> {
+fn large(number: [u8; 8]) -> Bytes {
     let name = "overload".repeat(BATCH_BYTES * 9 / 10 / 8);
     let trace_id = [number, number].concat();
     let span = Span { trace_id, span_id: number.to_vec(), name, ..Span::default() };
-    let scope_spans = vec![ScopeSpans { spans: vec![span], ..ScopeSpans::default() }];
-    let resource_spans = vec![ResourceSpans { scope_spans, ..ResourceSpans::default() }];
-    ExportTraceServiceRequest { resource_spans }.encode_to_vec()
+    request_of(vec![span])
 }
 
 /// The most that was ever resident (`VmHWM` of proc(5)).

@@ -3,10 +3,9 @@
 use crate::harness::{Claim, Ground, WHOLE_PATH};
 use crate::rig::LIMIT;
 use anyhow::{Result, ensure};
-use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
-use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span};
-use prost::Message;
+use opentelemetry_proto::tonic::trace::v1::Span;
 use spanferry_tests::fakes::Sink;
+use spanferry_tests::fakes::wire::request_of;
 use spanferry_tests::stack::http;
 use spanferry_tests::stack::spanferry::Spanferry;
 use spanferry_tests::stack::wait::eventually;
@@ -31,8 +30,7 @@ async fn size_is_no_reason_to_lose_a_span(ground: &Ground) -> Result<()> {
     let mut spans: Vec<Span> = (1..=40).map(|number| span(number, 100_000)).collect();
     spans.push(span(41, 3_000_000));
     let url = format!("http://{}/v1/traces", bridge.http()?);
-    let (status, answer) =
-        http::post(&url, "application/x-protobuf", request(spans).into()).await?;
+    let (status, answer) = http::post(&url, "application/x-protobuf", request_of(spans)).await?;
     ensure!(status.is_success(), "{status}: {}", String::from_utf8_lossy(&answer));
 
     let probe = async || Ok((sink.span_count() >= 40).then_some(()));
@@ -51,10 +49,4 @@ fn span(number: u64, size: usize) -> Span {
         name: "x".repeat(size),
         ..Span::default()
     }
-}
-
-fn request(spans: Vec<Span>) -> Vec<u8> {
-    let scope_spans = vec![ScopeSpans { spans, ..ScopeSpans::default() }];
-    let resource_spans = vec![ResourceSpans { scope_spans, ..ResourceSpans::default() }];
-    ExportTraceServiceRequest { resource_spans }.encode_to_vec()
 }

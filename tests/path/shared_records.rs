@@ -5,11 +5,9 @@ use crate::harness::{Claim, Ground, Part};
 use crate::ledger::{ledger, number};
 use crate::rig::{FORWARD, LIMIT};
 use anyhow::{Context, Result, ensure};
-use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
-use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span};
-use prost::Message;
+use opentelemetry_proto::tonic::trace::v1::Span;
 use spanferry::log::{LogLocation, LogSettings, Stretch, open, partition_of};
-use spanferry_tests::fakes::wire::spans_of;
+use spanferry_tests::fakes::wire::{request_of, spans_of};
 use spanferry_tests::fakes::{Behaviour, Sink};
 use spanferry_tests::stack::kafka::Kafka;
 use spanferry_tests::stack::spanferry::Spanferry;
@@ -96,12 +94,9 @@ async fn send(bridge: &Spanferry, request: u8) -> Result<()> {
         name: "shared".into(),
         ..Span::default()
     };
-    let spans = (1..=TRACES).map(span).collect();
-    let scope_spans = vec![ScopeSpans { spans, ..ScopeSpans::default() }];
-    let resource_spans = vec![ResourceSpans { scope_spans, ..ResourceSpans::default() }];
-    let body = ExportTraceServiceRequest { resource_spans }.encode_to_vec();
+    let body = request_of((1..=TRACES).map(span).collect());
     let url = format!("http://{}/v1/traces", bridge.http()?);
-    let (status, answer) = http::post(&url, "application/x-protobuf", body.into()).await?;
+    let (status, answer) = http::post(&url, "application/x-protobuf", body).await?;
     ensure!(status.is_success(), "{status}: {}", String::from_utf8_lossy(&answer));
     Ok(())
 }

@@ -1,15 +1,15 @@
 //! OTLP in, Kafka out: Spanferry's bridge and the Collector in turn, with the same requests and the same promise.
 
 use crate::corpus::Corpus;
-use crate::figures::{Comparison, SIDES, Side, Slice};
+use crate::figures::{Comparison, Side, Slice};
 use crate::ground::Ground;
 use crate::load::Protocol;
 use crate::meter::Meter;
 use crate::records::Records;
 use crate::sides::Bridge;
 use crate::topic::Topic;
-use crate::turns::{Way, paced_rounds};
-use anyhow::{Context, Result, ensure};
+use crate::turns::{Way, both, paced_rounds};
+use anyhow::{Result, ensure};
 use std::sync::Arc;
 
 /// A bridge with its topic and what is sent to it.
@@ -33,11 +33,8 @@ pub async fn compare(
 ) -> Result<Comparison> {
     let name = format!("{}, {}", records.name(), protocol.name());
     let corpus = Arc::new(Corpus::make(records.recipe, ground.arguments.seed)?);
-    let start = async |side: Side| {
-        let stage = Stage::start(ground, side, records, corpus.clone(), protocol).await;
-        stage.with_context(|| side.name())
-    };
-    let stages = [start(SIDES[0]).await?, start(SIDES[1]).await?];
+    let start = async |side| Stage::start(ground, side, records, corpus.clone(), protocol).await;
+    let stages = both(start).await?;
     let (rate, rounds) = paced_rounds(ground, &format!("bridge, {name}"), &stages, spans).await?;
     let note = format!("{} bytes a span in, latency at {rate:.0} requests/s", corpus.span_bytes());
     Ok(Comparison { name, note, rounds })

@@ -1,14 +1,14 @@
 //! The whole way, from OTLP to OTLP: bridge, Kafka and forwarder into the sink; on the other side two Collectors.
 
 use crate::corpus::{Corpus, Extent, Recipe};
-use crate::figures::{Comparison, SIDES, Side, Slice};
+use crate::figures::{Comparison, Side, Slice};
 use crate::ground::Ground;
 use crate::load::{Load, Protocol};
 use crate::meter::Meter;
 use crate::records::Records;
 use crate::sides::{Bridge, Forwarder};
 use crate::sink::Sink;
-use crate::turns::{Way, paced_rounds};
+use crate::turns::{Way, both, paced_rounds};
 use anyhow::{Context, Result};
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,11 +24,8 @@ struct Chain {
 pub async fn compare(ground: &Ground, recipe: Recipe, spans: u64) -> Result<Comparison> {
     let corpus = Arc::new(Corpus::make(recipe, ground.arguments.seed)?);
     let records = Records::of_traces(recipe);
-    let start = async |side: Side| {
-        let chain = Chain::start(ground, side, records, corpus.clone()).await;
-        chain.with_context(|| side.name())
-    };
-    let chains = [start(SIDES[0]).await?, start(SIDES[1]).await?];
+    let start = async |side| Chain::start(ground, side, records, corpus.clone()).await;
+    let chains = both(start).await?;
     let (rate, rounds) =
         paced_rounds(ground, &format!("end to end, {}", recipe.name), &chains, spans).await?;
     let note = format!("visible at {rate:.0} requests/s");

@@ -3,15 +3,15 @@
 
 use crate::collector::{Collector, INGESTER, JAEGER};
 use crate::corpus::{Corpus, ONE, Recipe};
-use crate::figures::{Comparison, SIDES, Side, Slice};
+use crate::figures::{Comparison, Side, Slice};
 use crate::ground::Ground;
 use crate::load::{Protocol, Sender};
 use crate::meter::Meter;
 use crate::records::Records;
 use crate::sides::{Bridge, Forwarder};
 use crate::topic::Topic;
-use crate::turns::{Way, paced_rounds};
-use anyhow::{Context, Result, ensure};
+use crate::turns::{Way, both, paced_rounds};
+use anyhow::{Result, ensure};
 use http::StatusCode;
 use spanferry_tests::stack::http::get;
 use std::sync::Arc;
@@ -39,11 +39,9 @@ struct End {
 /// Measures both over all rounds.
 pub async fn compare(ground: &Ground, recipe: Recipe, spans: u64) -> Result<Comparison> {
     let corpus = Arc::new(Corpus::make(recipe, ground.arguments.seed)?);
-    let start = async |side: Side| {
-        let end = End::start(ground, side, Records::of_traces(recipe), corpus.clone()).await;
-        end.with_context(|| side.name())
-    };
-    let ends = [start(SIDES[0]).await?, start(SIDES[1]).await?];
+    let records = Records::of_traces(recipe);
+    let start = async |side| End::start(ground, side, records, corpus.clone()).await;
+    let ends = both(start).await?;
     let (rate, rounds) =
         paced_rounds(ground, &format!("into Jaeger, {}", recipe.name), &ends, spans).await?;
     let note = format!("visible at {rate:.0} requests/s");

@@ -47,9 +47,7 @@ impl Records {
     /// costs as little as to wait for all, and is half as fast again.
     pub fn queue(&self, partitions: u32) -> Option<usize> {
         match self.of {
-            RecordOf::Trace => {
-                Some(partitions as usize * self.recipe.spans_a_trace / 2).map(|spans| spans.max(1))
-            }
+            RecordOf::Trace => Some((partitions as usize * self.recipe.spans_a_trace / 2).max(1)),
             RecordOf::Batch => None,
         }
     }

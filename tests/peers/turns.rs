@@ -3,7 +3,7 @@
 
 use crate::figures::{SIDES, Side, Slice};
 use crate::ground::Ground;
-use anyhow::Result;
+use anyhow::{Context, Result};
 
 /// One side, running.
 pub trait Way {
@@ -12,6 +12,12 @@ pub trait Way {
 
     /// At this many requests a second: adds the latency.
     async fn pace(&self, ground: &Ground, rate: f64, slice: &mut Slice) -> Result<()>;
+}
+
+/// Starts both sides.
+pub async fn both<W>(start: impl AsyncFn(Side) -> Result<W>) -> Result<[W; SIDES.len()]> {
+    let one = async |side: Side| start(side).await.with_context(|| side.name());
+    Ok([one(SIDES[0]).await?, one(SIDES[1]).await?])
 }
 
 /// The rate, requests a second, and the rounds. One turn of each before them warms up and finds the rate.

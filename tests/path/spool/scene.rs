@@ -6,10 +6,9 @@ use anyhow::{Context, Result, ensure};
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
 use http_body_util::Full;
-use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
-use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span};
-use prost::Message;
-use spanferry_tests::fakes::{Sink, wire::spans_of};
+use opentelemetry_proto::tonic::trace::v1::Span;
+use spanferry_tests::fakes::Sink;
+use spanferry_tests::fakes::wire::{request_of, spans_of};
 use spanferry_tests::stack::http as client;
 use spanferry_tests::stack::kafka::Kafka;
 use spanferry_tests::stack::spanferry::Spanferry;
@@ -149,8 +148,5 @@ fn batch(number: u64) -> Bytes {
         name: "in order".into(),
         ..Span::default()
     };
-    let scope_spans =
-        vec![ScopeSpans { spans: (0..TRACES).map(span).collect(), ..ScopeSpans::default() }];
-    let resource_spans = vec![ResourceSpans { scope_spans, ..ResourceSpans::default() }];
-    ExportTraceServiceRequest { resource_spans }.encode_to_vec().into()
+    request_of((0..TRACES).map(span).collect())
 }

@@ -26,6 +26,13 @@ pub(super) enum Begin {
     Since(i64),
 }
 
+impl Begin {
+    /// Whether it is known that nothing is left before this end.
+    pub fn is_at(self, end: u64) -> bool {
+        matches!(self, Self::Block(next) if next >= end)
+    }
+}
+
 /// Reads blocks until so many bytes or the end are reached. `tail` is where the end was before.
 pub(super) fn fetch(
     shared: &Shared,

@@ -38,8 +38,7 @@ impl Follower {
     /// Begins the next step, when there is something to be read.
     pub fn fetch_ahead(&mut self) {
         let tail = *self.tail.borrow_and_update();
-        let is_at_the_end = matches!(self.from, Begin::Block(next) if next >= tail);
-        if self.running.is_some() || is_at_the_end {
+        if self.running.is_some() || self.from.is_at(tail) {
             return;
         }
         let (shared, topic, wanted) =

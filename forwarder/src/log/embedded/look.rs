@@ -2,7 +2,6 @@
 
 use super::directory::Directory;
 use super::fetch::{Begin, Fetched, fetch};
-use super::queue::commit_item;
 use super::topic::Topic;
 use crate::log::{Commit, LogError, Scan, Standing, StoredRecord, Stretch};
 use async_trait::async_trait;
@@ -37,15 +36,7 @@ pub(super) async fn store(
     commits: Vec<Commit>,
 ) -> Result<(), LogError> {
     let commits = topic.check(group, commits)?;
-    let closed = || LogError::Fatal {
-        what: format!("commit of group {group} in topic {}", topic.name),
-        detail: "the log is closed".into(),
-    };
-    let (item, answer) = commit_item(topic, group, commits);
-    if !directory.shared.queue.push(item) {
-        return Err(closed());
-    }
-    answer.await.unwrap_or_else(|_| Err(closed()))
+    directory.shared.queue.commit(topic, group, commits).await
 }
 
 /// A scan over the blocks, in the order of the appends.
@@ -53,8 +44,8 @@ pub(super) struct Blocks {
     directory: Arc<Directory>,
     topic: Arc<Topic>,
     stretches: BTreeMap<u32, Range<i64>>,
-    /// The sequence of the next block; unknown until the index was searched.
-    sequence: Option<u64>,
+    /// Where the next step begins.
+    from: Begin,
     /// Where the topic ended when the scan began.
     tail: u64,
 }
@@ -65,7 +56,7 @@ impl Blocks {
         let open = stretches.into_iter().filter(|stretch| !stretch.offsets.is_empty());
         let stretches = open.map(|stretch| (stretch.partition, stretch.offsets)).collect();
         let (directory, topic) = (directory.clone(), topic.clone());
-        Self { directory, topic, stretches, sequence: None, tail }
+        Self { directory, topic, stretches, from: Begin::FirstWanted, tail }
     }
 
     fn is_wanted(&self, record: &StoredRecord) -> bool {
@@ -77,11 +68,11 @@ impl Blocks {
 #[async_trait]
 impl Scan for Blocks {
     async fn next(&mut self) -> Result<Option<Vec<StoredRecord>>, LogError> {
-        if self.stretches.is_empty() || self.sequence.is_some_and(|next| next >= self.tail) {
+        if self.stretches.is_empty() || self.from.is_at(self.tail) {
             return Ok(None);
         }
         let (shared, topic) = (self.directory.shared.clone(), self.topic.clone());
-        let (from, tail) = (self.sequence.map_or(Begin::FirstWanted, Begin::Block), self.tail);
+        let (from, tail) = (self.from, self.tail);
         // A partition that nobody asked for is wanted from beyond its end.
         let first = |partition| self.stretches.get(&partition).map_or(i64::MAX, |s| s.start);
         let wanted: Vec<i64> = (0..self.topic.partitions).map(first).collect();
@@ -91,7 +82,7 @@ impl Scan for Blocks {
         });
         let damaged = |_| self.directory.shared.store.damaged("its pages make no sense");
         let Fetched { mut records, next } = fetched.await.map_err(damaged)??;
-        self.sequence = Some(next);
+        self.from = Begin::Block(next);
         records.retain(|record| self.is_wanted(record));
         Ok(Some(records))
     }

@@ -168,6 +168,25 @@ impl Queue {
     fn lock(&self) -> MutexGuard<'_, Waiting> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    /// Stores a group's commits; returns when they are fsynced.
+    pub async fn commit(
+        &self,
+        topic: &Arc<Topic>,
+        group: &str,
+        commits: Vec<Commit>,
+    ) -> Result<(), LogError> {
+        let closed = || LogError::Fatal {
+            what: format!("commit of group {group} in topic {}", topic.name),
+            detail: "the log is closed".into(),
+        };
+        let (done, answer) = oneshot::channel();
+        let item = Item::Commit { topic: topic.clone(), group: group.into(), commits, done };
+        if !self.push(item) {
+            return Err(closed());
+        }
+        answer.await.unwrap_or_else(|_| Err(closed()))
+    }
 }
 
 fn closed(topic: &Topic) -> AppendError {
@@ -225,14 +244,4 @@ pub(super) fn answer(items: Vec<Item>, fault: Option<&Fault>) {
             }
         }
     }
-}
-
-/// An item that stores commits, and its answer.
-pub(super) fn commit_item(
-    topic: &Arc<Topic>,
-    group: &str,
-    commits: Vec<Commit>,
-) -> (Item, oneshot::Receiver<Result<(), LogError>>) {
-    let (done, answer) = oneshot::channel();
-    (Item::Commit { topic: topic.clone(), group: group.into(), commits, done }, answer)
 }

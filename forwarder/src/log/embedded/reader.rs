@@ -3,7 +3,6 @@
 use super::directory::Directory;
 use super::fetch::Begin;
 use super::follow::Follower;
-use super::queue::commit_item;
 use super::topic::Topic;
 use crate::log::{Assignment, Commit, Event, LogError, PartitionLag, Reader};
 use async_trait::async_trait;
@@ -62,15 +61,7 @@ impl DirectoryReader {
 
 impl Membership {
     async fn store(&self, commits: Vec<Commit>) -> Result<(), LogError> {
-        let closed = || LogError::Fatal {
-            what: format!("commit of group {} in topic {}", self.group, self.topic.name),
-            detail: "the log is closed".into(),
-        };
-        let (item, answer) = commit_item(&self.topic, &self.group, commits);
-        if !self.directory.shared.queue.push(item) {
-            return Err(closed());
-        }
-        answer.await.unwrap_or_else(|_| Err(closed()))
+        self.directory.shared.queue.commit(&self.topic, &self.group, commits).await
     }
 }
 

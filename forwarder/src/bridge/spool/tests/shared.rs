@@ -2,7 +2,7 @@
 //! partition.
 
 use super::of_trace;
-use super::stage::{Stage, stamp};
+use super::stage::{Stage, Written, stamp};
 use crate::bridge::RecordOf;
 use crate::log::double::Mood;
 use crate::log::partition_of;
@@ -20,6 +20,18 @@ fn stage() -> Stage {
     let mut stage = Stage::new();
     stage.settings.record = RecordOf::Batch;
     stage
+}
+
+async fn send_all(stage: &Stage) {
+    for number in 0..BATCHES {
+        stage.running().send(number, &traces()).await.unwrap();
+    }
+}
+
+fn each_trace_is_whole_and_in_order(spans: &[Written]) {
+    for trace in traces() {
+        assert_eq!(of_trace(spans, trace), (0..BATCHES).collect::<Vec<_>>());
+    }
 }
 
 /// What the log took: of each batch a record for each partition, and in it only traces that belong there.
@@ -40,17 +52,13 @@ async fn a_batch_that_waited_for_the_partitions_is_divided_for_them_when_it_is_w
     let mut stage = stage();
     stage.log.set(Mood::Away);
     stage.start().await;
-    for number in 0..BATCHES {
-        stage.running().send(number, &traces()).await.unwrap();
-    }
+    send_all(&stage).await;
     assert_eq!(stage.running().waiting(), (BATCHES as i64, BATCHES as i64 * 40));
     stage.log.set(Mood::Good);
     stage.drained().await;
     assert_eq!(stage.log.records().len() as u64, BATCHES * u64::from(PARTITIONS));
     each_trace_is_in_its_partition(&stage);
-    for trace in traces() {
-        assert_eq!(of_trace(&stage.written(), trace), (0..BATCHES).collect::<Vec<_>>());
-    }
+    each_trace_is_whole_and_in_order(&stage.written());
     assert_eq!(stage.running().metrics.written_spans.get(), BATCHES * 40);
 }
 
@@ -60,16 +68,12 @@ async fn a_batch_that_the_log_may_have_is_divided_alike_when_it_comes_out_of_the
     stage.start().await;
     stage.drained().await;
     stage.log.set(Mood::Failing);
-    for number in 0..BATCHES {
-        stage.running().send(number, &traces()).await.unwrap();
-    }
+    send_all(&stage).await;
     stage.log.set(Mood::Good);
     stage.drained().await;
     assert!(stage.written().len() > stage.delivered().len(), "some were written twice");
     each_trace_is_in_its_partition(&stage);
-    for trace in traces() {
-        assert_eq!(of_trace(&stage.delivered(), trace), (0..BATCHES).collect::<Vec<_>>());
-    }
+    each_trace_is_whole_and_in_order(&stage.delivered());
 }
 
 #[tokio::test]
@@ -77,14 +81,10 @@ async fn a_kill_amid_the_spool_loses_no_trace_of_a_shared_record() {
     let mut stage = stage();
     stage.log.set(Mood::Away);
     stage.start().await;
-    for number in 0..BATCHES {
-        stage.running().send(number, &traces()).await.unwrap();
-    }
+    send_all(&stage).await;
     stage.kill().await;
     stage.log.set(Mood::Good);
     stage.drained().await;
     each_trace_is_in_its_partition(&stage);
-    for trace in traces() {
-        assert_eq!(of_trace(&stage.delivered(), trace), (0..BATCHES).collect::<Vec<_>>());
-    }
+    each_trace_is_whole_and_in_order(&stage.delivered());
 }
