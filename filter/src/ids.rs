@@ -7,7 +7,8 @@ use rand_xoshiro::rand_core::{Rng, SeedableRng};
 /// Bytes of entropy that seed a generator.
 pub const SEED_BYTES: usize = 32;
 
-/// One worker's generator. Not for secrets: ids are public.
+/// One worker's generator. Not for secrets: ids are public. A clone draws the same.
+#[derive(Clone)]
 pub struct IdSource {
     generator: Xoshiro256PlusPlus,
     weak: bool,

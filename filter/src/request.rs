@@ -93,11 +93,12 @@ impl Recorded {
         let host = worker.host;
         let forwards = seen != Seen::AtEnd;
         if worker.glance.is_worth_it()
-            && let Some(left_out) = worker.glance.sees(&host.request_header("traceparent"))
+            && let Some(left_out) =
+                worker.glance.sees(&host.request_header("traceparent"), &mut worker.ids)
         {
             worker.sampler.counts.sampled_out += 1;
-            if left_out == LeftOut::Here && forwards {
-                pass_anew(worker);
+            if let (LeftOut::Here(context), true) = (left_out, forwards) {
+                pass_anew(host, &context);
             }
             return None;
         }
@@ -117,7 +118,7 @@ impl Recorded {
         if forwards {
             joined.outgoing.apply(&headers, propagation, &mut |edit| write(host, edit));
         }
-        worker.glance.learn(joined.fate == Fate::Pass);
+        worker.glance.learn(&joined.fate);
         let (mut recording, is_watched) = match joined.fate {
             Fate::Pass => return None,
             Fate::Record(recording) => (recording, false),
@@ -239,12 +240,14 @@ fn route(host: impl Host) -> Route {
     host.property(&route::PATH).map(|raw| Route::read(&raw)).unwrap_or_default()
 }
 
-/// A request without a caller that is not sampled: a `tracestate` that it may have belongs to no trace.
-fn pass_anew<H: Host>(worker: &mut Worker<H>) {
-    let (trace_id, span_id) = (worker.ids.trace_id(), worker.ids.span_id());
-    let context = SpanContext { trace_id, span_id, flags: 0 };
-    write(worker.host, HeaderEdit::Add("traceparent", &w3c::write_traceparent(&context)));
-    write(worker.host, HeaderEdit::Remove("tracestate"));
+/// A request without a caller that is not sampled goes on with its new context: a `tracestate` that it may have belongs to no
+/// trace. To look for one costs less than to remove none.
+fn pass_anew(host: impl Host, context: &SpanContext) {
+    let state = host.request_header("tracestate");
+    write(host, HeaderEdit::Add("traceparent", &w3c::write_traceparent(context)));
+    if !state.is_err_and(|error| error.is_not_found()) {
+        write(host, HeaderEdit::Remove("tracestate"));
+    }
 }
 
 /// A header that cannot be written is no reason to stop the request: the trace then ends here.

@@ -33,6 +33,11 @@ impl Choice {
             Self::Ratio(threshold) => randomness >= threshold,
         }
     }
+
+    /// Whether it takes at most half of all traces.
+    pub fn leaves_most_out(self) -> bool {
+        !self.takes(ALL / 2 - 1)
+    }
 }
 
 /// The randomness of a trace id: its last 56 bits (W3C Trace Context level 2, section 3.2.2.3).
@@ -64,6 +69,13 @@ mod tests {
         let half = Choice::ratio(0.5);
         assert!(half.takes(0x80_0000_0000_0000) && half.takes(ALL - 1));
         assert!(!half.takes(0x7f_ffff_ffff_ffff) && !half.takes(0));
+    }
+
+    #[test]
+    fn half_of_the_traces_and_less_leaves_most_out() {
+        let leaves = |share| Choice::ratio(share).leaves_most_out();
+        assert!(leaves(0.0) && leaves(0.1) && leaves(0.5) && !leaves(0.501) && !leaves(1.0));
+        assert!(Choice::AlwaysOff.leaves_most_out() && !Choice::AlwaysOn.leaves_most_out());
     }
 
     #[test]

@@ -341,17 +341,45 @@ fn a_request_that_the_default_leaves_out_costs_one_header_and_its_new_context() 
     let mut vm = started(&fake);
     request(&mut vm, 10);
     let first = fake.header("traceparent").unwrap();
-    fake.set_headers(&[(":path", "/"), ("tracestate", "stale=1")]);
-    let before = fake.calls.get();
-    request(&mut vm, 11);
-    assert_eq!(fake.calls.get() - before, 3, "one read, one written, one removed");
+    let mut calls_with = |headers: &[(&str, &str)]| {
+        fake.set_headers(headers);
+        let before = fake.calls.get();
+        request(&mut vm, 11);
+        fake.calls.get() - before
+    };
+    assert_eq!(calls_with(&[(":path", "/")]), 3, "two read, one written");
+    let stale = [(":path", "/"), ("tracestate", "stale=1")];
+    assert_eq!(calls_with(&stale), 4, "and one removed");
     let second = fake.header("traceparent").unwrap();
     assert!(second.ends_with("-00") && second.len() == first.len() && second != first);
     assert_eq!(fake.header("tracestate"), None);
     fake.set_headers(&[(":path", "/"), ("traceparent", &second.replace("-00", "-01"))]);
     request(&mut vm, 12);
     settle(&mut vm, &fake);
-    assert_eq!((fake.metric("spans_sampled_out"), fake.metric("spans_made")), (2, 1));
+    assert_eq!((fake.metric("spans_sampled_out"), fake.metric("spans_made")), (3, 1));
+}
+
+#[test]
+fn a_share_of_new_traces_is_the_same_by_one_header_as_by_all() {
+    let contexts = |keys: &str| {
+        let fake = Fake::ready();
+        *fake.configuration.borrow_mut() =
+            format!(r#"{{"cluster":"b","sampling":{{"default":{{"ratio":0.1}}}}{keys}}}"#);
+        let mut vm = started(&fake);
+        let of = |context| {
+            fake.set_headers(&[(":path", "/")]);
+            request(&mut vm, context);
+            fake.header("traceparent").unwrap()
+        };
+        let contexts: Vec<String> = (10..510).map(of).collect();
+        (contexts, fake.calls.get())
+    };
+    let (glanced, few) = contexts("");
+    let (looked, many) = contexts(r#","exclude_paths":["/health"]"#);
+    assert_eq!(glanced, looked);
+    let sampled = glanced.iter().filter(|context| context.ends_with("-01")).count();
+    assert!((25..75).contains(&sampled), "{sampled}");
+    assert_ne!(few, many, "both went the same way");
 }
 
 #[test]
