@@ -1,7 +1,7 @@
 //! What is compared: each case is one Envoy, and differs from the others in its tracing only.
 
 use crate::Arguments;
-use crate::floor;
+use crate::{calls, floor};
 use anyhow::Result;
 use serde_json::{Value, json};
 use spanferry_tests::measure::request::NOT_SAMPLED;
@@ -18,6 +18,8 @@ pub enum Case {
     Bare,
     /// A filter with our filter's exports that does nothing.
     Floor,
+    /// A filter that asks Envoy for what a span needs, and makes none.
+    Calls,
     /// Envoy's own tracer over gRPC.
     NativeGrpc,
     /// Envoy's own tracer over HTTP.
@@ -33,9 +35,10 @@ pub enum Case {
 }
 
 /// Every case, in the order of the table.
-pub const ALL: [Case; 8] = [
+pub const ALL: [Case; 9] = [
     Case::Bare,
     Case::Floor,
+    Case::Calls,
     Case::NativeGrpc,
     Case::NativeHttp,
     Case::SameTags,
@@ -55,6 +58,7 @@ impl Case {
         match self {
             Case::Bare => "no tracing",
             Case::Floor => "an empty filter (the floor)",
+            Case::Calls => "a span's calls alone",
             Case::NativeGrpc => "Envoy's tracer over gRPC",
             Case::NativeHttp => "Envoy's tracer over HTTP",
             Case::SameTags => "Spanferry, Envoy's tags",
@@ -66,8 +70,8 @@ impl Case {
 
     /// Whether each request makes a span that must arrive.
     pub fn makes_spans(self) -> bool {
-        use Case::{Bare, Floor, LeftOutByCaller, LeftOutHere};
-        !matches!(self, Bare | Floor | LeftOutByCaller | LeftOutHere)
+        use Case::{Bare, Calls, Floor, LeftOutByCaller, LeftOutHere};
+        !matches!(self, Bare | Floor | Calls | LeftOutByCaller | LeftOutHere)
     }
 
     /// What its requests carry beside what all carry.
@@ -116,16 +120,21 @@ impl Case {
             Case::Bare => {
                 bootstrap.http_filters()?.remove(0);
             }
-            Case::Floor => {
-                let floor = directory.join("floor.wasm");
-                std::fs::write(&floor, floor::module()?)?;
-                bootstrap.plugin()?["vm_config"]["code"]["local"]["filename"] =
-                    floor.display().to_string().into();
-            }
+            Case::Floor => run_instead(bootstrap, directory, &floor::module()?)?,
+            Case::Calls => run_instead(bootstrap, directory, &calls::module()?)?,
             Case::NativeGrpc => native::trace(bootstrap, Exporter::Grpc, all(), all())?,
             Case::NativeHttp => native::trace(bootstrap, Exporter::Http, all(), all())?,
             Case::SameTags | Case::Default | Case::LeftOutByCaller | Case::LeftOutHere => {}
         }
         Ok(())
     }
+}
+
+/// Puts a module in the filter's place.
+fn run_instead(bootstrap: &mut Bootstrap, directory: &Path, module: &[u8]) -> Result<()> {
+    let file = directory.join("module.wasm");
+    std::fs::write(&file, module)?;
+    bootstrap.plugin()?["vm_config"]["code"]["local"]["filename"] =
+        file.display().to_string().into();
+    Ok(())
 }

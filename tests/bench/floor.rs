@@ -14,13 +14,17 @@ const YES: [&str; 3] = ["proxy_on_vm_start", "proxy_on_configure", "proxy_on_don
 
 /// The module's bytes.
 pub fn module() -> Result<Vec<u8>> {
+    empty(&exports(&filter()?).context("the filter's exports")?)
+}
+
+/// The filter's file.
+pub fn filter() -> Result<Vec<u8>> {
     let path = parts::filter()?;
-    let filter = std::fs::read(&path).with_context(|| path.display().to_string())?;
-    empty(&exports(&filter).context("the filter's exports")?)
+    std::fs::read(&path).with_context(|| path.display().to_string())
 }
 
 /// The functions that a module exports, with their types.
-fn exports(module: &[u8]) -> Result<Vec<(String, FuncType)>> {
+pub fn exports(module: &[u8]) -> Result<Vec<(String, FuncType)>> {
     let (mut types, mut functions, mut exports) = (Vec::new(), Vec::new(), Vec::new());
     for payload in Parser::new(0).parse_all(module) {
         match payload? {

@@ -1,6 +1,7 @@
 //! `make bench-filter`: what tracing a request costs in Envoy, natively and with the filter. One run, one Envoy binary,
 //! one load, rounds that take every case in turn. Writes the table and the plot of `docs/`.
 
+mod calls;
 mod cases;
 mod figures;
 mod floor;

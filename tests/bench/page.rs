@@ -67,6 +67,7 @@ fn ratios(measured: &Measured) -> String {
     let rows = [
         (Case::SameTags, Case::Bare, "", "0.6"),
         (Case::Default, Case::Bare, "", ""),
+        (Case::Calls, Case::Bare, "", ""),
         (Case::LeftOutByCaller, Case::Floor, ", beyond the floor", "0.15"),
         (Case::LeftOutHere, Case::Floor, ", beyond the floor", "0.15"),
     ];
@@ -108,8 +109,17 @@ fn where_it_goes(measured: &Measured) -> String {
     let steps = [
         ("calls into the VM and back, which no filter is without", Case::Floor, Case::Bare),
         ("seeing that the caller left the request out", Case::LeftOutByCaller, Case::Floor),
-        ("reading all headers, deciding, writing the context on", Case::LeftOutHere, Case::Floor),
-        ("beyond that: the properties, the span, the export", Case::Default, Case::LeftOutHere),
+        (
+            "leaving it out itself: seeing no caller, writing the context on",
+            Case::LeftOutHere,
+            Case::Floor,
+        ),
+        (
+            "what Envoy is asked for a span: headers, properties, clock, the context on",
+            Case::Calls,
+            Case::Floor,
+        ),
+        ("beyond that: the filter's own code, the export", Case::SameTags, Case::Calls),
         ("Envoy's tags in the place of the conventions' attributes", Case::SameTags, Case::Default),
     ];
     for (what, case, base) in steps {
