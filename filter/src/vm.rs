@@ -12,6 +12,9 @@ pub struct Vm<H> {
     host: H,
     /// One for each configuration that is in use: few.
     roots: Vec<Root<H>>,
+    /// The request that was created last and its root, until its headers are there: most often they are next, and one that
+    /// will have no span then never comes among the others.
+    newest: Option<(u32, u32)>,
     requests: HashMap<u32, Open, BuildHasherDefault<IdHasher>>,
 }
 
@@ -24,7 +27,7 @@ struct Open {
 impl<H: Host> Vm<H> {
     /// Without contexts.
     pub fn new(host: H) -> Self {
-        Self { host, roots: Vec::new(), requests: HashMap::default() }
+        Self { host, roots: Vec::new(), newest: None, requests: HashMap::default() }
     }
 
     /// A root context when `root` is 0, else a request of that root.
@@ -32,8 +35,8 @@ impl<H: Host> Vm<H> {
         if root == 0 {
             self.roots.retain(|root| root.id != context);
             self.roots.push(Root::new(self.host, context));
-        } else {
-            self.requests.insert(context, Open { root, request: Request::default() });
+        } else if let Some((before, root)) = self.newest.replace((context, root)) {
+            self.requests.insert(before, Open { root, request: Request::default() });
         }
     }
 
@@ -56,10 +59,10 @@ impl<H: Host> Vm<H> {
 
     /// A request's headers are there, and its body follows unless they end it. One that will have no span is forgotten at once.
     pub fn on_request_headers(&mut self, context: u32, has_body: bool) {
-        let Some(open) = self.requests.get_mut(&context) else { return };
+        let Some(mut open) = self.remove(context) else { return };
         let worker = find(&mut self.roots, open.root).and_then(Root::worker);
-        if !worker.is_some_and(|worker| open.request.begin(worker, has_body)) {
-            self.requests.remove(&context);
+        if worker.is_some_and(|worker| open.request.begin(worker, has_body)) {
+            self.requests.insert(context, open);
         }
     }
 
@@ -106,9 +109,20 @@ impl<H: Host> Vm<H> {
         }
     }
 
+    /// Takes a request out.
+    fn remove(&mut self, context: u32) -> Option<Open> {
+        match self.newest {
+            Some((newest, root)) if newest == context => {
+                self.newest = None;
+                Some(Open { root, request: Request::default() })
+            }
+            _ => self.requests.remove(&context),
+        }
+    }
+
     /// Takes a request out, with its root's worker.
     fn take(&mut self, context: u32) -> Option<(Request, &mut Worker<H>)> {
-        let open = self.requests.remove(&context)?;
+        let open = self.remove(context)?;
         let worker = find(&mut self.roots, open.root)?.worker()?;
         Some((open.request, worker))
     }

@@ -2,24 +2,49 @@
 
 /// Bytes of exactly `2 * N` lower-case digits.
 pub fn lower<const N: usize>(digits: &[u8]) -> Option<[u8; N]> {
-    if digits.len() != N * 2 || digits.iter().any(u8::is_ascii_uppercase) {
-        return None;
+    let mut out = [0; N];
+    read_lower(digits, &mut out).then_some(out)
+}
+
+/// Not generic, as the filter's size is bounded. What is no digit is seen at the end: a branch for each would cost more.
+fn read_lower(digits: &[u8], out: &mut [u8]) -> bool {
+    let (pairs, rest) = digits.as_chunks::<2>();
+    let mut any = 0;
+    for (byte, [high, low]) in out.iter_mut().zip(pairs) {
+        let (high, low) = (nibble(*high), nibble(*low));
+        any |= high | low;
+        *byte = high << 4 | low;
     }
-    padded(digits)
+    any < 0x10 && pairs.len() == out.len() && rest.is_empty()
+}
+
+/// The value of a lower-case digit; what is none has a bit above the lowest four.
+fn nibble(digit: u8) -> u8 {
+    match digit {
+        b'0'..=b'9' => digit - b'0',
+        b'a'..=b'f' => digit - b'a' + 10,
+        _ => 0x10,
+    }
 }
 
 /// Bytes of 1 to `2 * N` digits of either case; shorter ones are padded with zeros on the left.
 pub fn padded<const N: usize>(digits: &[u8]) -> Option<[u8; N]> {
-    if digits.is_empty() || digits.len() > N * 2 {
+    let mut out = [0; N];
+    read_padded(digits, &mut out)?;
+    Some(out)
+}
+
+fn read_padded(digits: &[u8], out: &mut [u8]) -> Option<()> {
+    if digits.is_empty() || digits.len() > out.len() * 2 {
         return None;
     }
-    let mut out = [0; N];
     for (i, digit) in digits.iter().rev().enumerate() {
         let nibble = (*digit as char).to_digit(16)? as u8;
-        let byte = out.get_mut(N - 1 - i / 2)?;
+        let at = out.len() - 1 - i / 2;
+        let byte = out.get_mut(at)?;
         *byte |= if i % 2 == 0 { nibble } else { nibble << 4 };
     }
-    Some(out)
+    Some(())
 }
 
 /// An id of any of the dialects: not all zero.

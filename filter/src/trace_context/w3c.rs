@@ -32,13 +32,27 @@ pub fn parse_traceparent(value: &[u8]) -> Option<(TraceId, SpanId, u8)> {
     Some((trace_id, span_id, flags & KNOWN_FLAGS))
 }
 
+/// A version 00 `traceparent` as it is written.
+#[derive(Debug, Clone, Copy)]
+pub struct Traceparent([u8; TRACEPARENT_LEN]);
+
+impl std::ops::Deref for Traceparent {
+    type Target = str;
+
+    /// The header's value.
+    fn deref(&self) -> &str {
+        // Digits and dashes: it is always text.
+        std::str::from_utf8(&self.0).unwrap_or_default()
+    }
+}
+
 /// Writes a version 00 `traceparent`.
-pub fn write_traceparent(context: &SpanContext) -> String {
+pub fn write_traceparent(context: &SpanContext) -> Traceparent {
     let mut out = *b"00-00000000000000000000000000000000-0000000000000000-00";
     hex::write(&mut out[3..35], &context.trace_id);
     hex::write(&mut out[36..52], &context.span_id);
     hex::write(&mut out[53..55], &[context.flags & KNOWN_FLAGS]);
-    String::from_utf8_lossy(&out).into_owned()
+    Traceparent(out)
 }
 
 #[cfg(test)]
@@ -57,7 +71,7 @@ mod tests {
     fn what_is_written_is_read_back() {
         let (trace_id, span_id, flags) = parse(&format!("00-{TRACE}-{SPAN}-01")).unwrap();
         let context = SpanContext { trace_id, span_id, flags };
-        assert_eq!(write_traceparent(&context), format!("00-{TRACE}-{SPAN}-01"));
+        assert_eq!(*write_traceparent(&context), *format!("00-{TRACE}-{SPAN}-01"));
     }
 
     #[test]
