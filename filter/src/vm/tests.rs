@@ -182,6 +182,24 @@ fn a_request_that_is_done_but_never_logged_has_a_span_too() {
 }
 
 #[test]
+fn requests_that_begin_before_the_one_before_has_its_headers_are_kept_apart() {
+    let fake = Fake::ready();
+    let mut vm = started(&fake);
+    for context in [10, 11, 12] {
+        vm.on_context_create(context, ROOT);
+    }
+    vm.on_request_headers(11, false);
+    vm.on_request_headers(10, false);
+    assert!(fake.header("traceparent").is_some());
+    for context in [10, 11, 12] {
+        close(&mut vm, context);
+    }
+    settle(&mut vm, &fake);
+    assert_eq!(fake.metric("spans_made"), 3, "the last never had headers here");
+    assert!(vm.requests.is_empty() && vm.newest.is_none());
+}
+
+#[test]
 fn a_request_that_its_caller_left_out_costs_no_property_and_nothing_at_its_end() {
     let fake = Fake::ready();
     let mut vm = started(&fake);
