@@ -16,6 +16,10 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 const SENDERS: u64 = 16;
+/// The forwarder is killed under load only: so many spans more are accepted before each of its kills.
+const UNDER_LOAD: u64 = 960;
+/// The bridge takes them by then, whatever happened to it before.
+const LOADED: Duration = Duration::from_secs(30);
 /// Everything must have arrived by then: the forwarder's place in the group expires first.
 const ARRIVE: Duration = Duration::from_secs(120);
 
@@ -41,8 +45,12 @@ async fn kills_at_random_lose_nothing_that_was_accepted(ground: &Ground) -> Resu
 
     let senders = filters(SENDERS, bridge.http()?);
     for kill in 0..kills {
+        let is_forwarder = kill % 3 == 2;
+        if is_forwarder {
+            accepted_more(&senders, UNDER_LOAD).await.with_context(|| format!("seed {seed}"))?;
+        }
         tokio::time::sleep(Duration::from_millis(moments.random_range(50..600))).await;
-        let victim = if kill % 3 == 2 { &mut forward } else { &mut bridge };
+        let victim = if is_forwarder { &mut forward } else { &mut bridge };
         victim.kill();
         victim.restart().await.with_context(|| format!("seed {seed}"))?;
     }
@@ -52,10 +60,27 @@ async fn kills_at_random_lose_nothing_that_was_accepted(ground: &Ground) -> Resu
     let asked = ["ledger", "--log", &log, "--group", "kills"];
     let (status, printed) = Spanferry::command(&directory, &asked).await?;
     ensure!(status.success(), "seed {seed}: the sum does not hold after the kills: {printed}");
+    let least = (kills / 3 * UNDER_LOAD) as usize;
+    ensure!(
+        accepted >= least,
+        "seed {seed}: {accepted} spans accepted: under {least} prove little"
+    );
     let repeats = sink.span_count() - accepted;
     println!("seed {seed}: {kills} kills, {accepted} spans accepted, 0 missing, {repeats} repeats");
     ensure!(repeats <= accepted / 4, "seed {seed}: {repeats} of {accepted} came twice");
     Ok(())
+}
+
+/// Waits until so many more spans are accepted than now.
+async fn accepted_more(senders: &Senders, more: u64) -> Result<()> {
+    let before = senders.accepted();
+    let grown = || senders.accepted() - before;
+    let enough = async || Ok((grown() >= more).then_some(()));
+    let reached = eventually("load between the kills", LOADED, enough).await;
+    let tries = senders.tries();
+    reached.with_context(|| {
+        format!("{} spans accepted, not {more}; (refused, unclear) tries: {tries:?}", grown())
+    })
 }
 
 pub fn variable(name: &str, default: u64) -> Result<u64> {
