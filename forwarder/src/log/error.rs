@@ -52,6 +52,14 @@ pub enum LogError {
         /// What was said.
         detail: String,
     },
+    /// The disk did not keep what was written last; it may take the next.
+    #[error("{what}: {detail}")]
+    NotStored {
+        /// The file.
+        what: String,
+        /// What failed, and what to do.
+        detail: String,
+    },
     /// The topic is missing, and may not be created by us.
     #[error("topic {topic} does not exist; create it, or allow it with --topic-create")]
     NoTopic {

@@ -45,6 +45,12 @@ pub trait Log: Send + Sync + 'static {
     /// creates the topic when it is missing and the settings allow it.
     async fn partitions(&self) -> Result<u32, LogError>;
 
+    /// Whether an append could be acknowledged now: whether the log can be reached, and for one on this disk whether what was
+    /// written last was fsynced. After a failure each question tries anew, so it is answered when the disk is mended.
+    async fn writable(&self) -> Result<(), LogError> {
+        self.partitions().await.map(|_| ())
+    }
+
     /// The largest record, in bytes of key, headers and value: as configured, or less once the log has said so
     /// (with its answer to `partitions`).
     fn max_record_bytes(&self) -> usize;

@@ -75,13 +75,13 @@ pub fn serve_admin(listener: TcpListener, admin: Admin, shutdown: CancellationTo
     });
 }
 
-/// Ready while the log can be reached.
+/// Ready while the log can be reached and written to.
 pub struct LogReachable(pub Arc<dyn Log>);
 
 #[async_trait]
 impl Ready for LogReachable {
     async fn ready(&self) -> Result<(), String> {
-        self.0.partitions().await.map(|_| ()).map_err(|error| error.to_string())
+        self.0.writable().await.map_err(|error| error.to_string())
     }
 }
 
@@ -172,5 +172,31 @@ pub fn forward_settings(args: &SendArgs, process: &crate::args::ProcessArgs) -> 
         slow_answer: args.request_timeout / 2,
         drain_timeout: process.drain_timeout,
         ..forward::Settings::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::log::embedded::EmbeddedLog;
+    use crate::log::embedded::faults::{Disk, Hands};
+    use crate::log::{Placed, Record};
+
+    #[tokio::test]
+    async fn a_bridge_with_a_log_on_disk_is_not_ready_while_that_cannot_be_fsynced() {
+        let (directory, hands) = (tempfile::tempdir().unwrap(), Hands::default());
+        let settings = LogSettings::default();
+        let log = EmbeddedLog::open_in_hands(directory.path(), "t", &settings, |_| 0, &hands);
+        let log: Arc<dyn Log> = log.unwrap();
+        let append = || log.append(vec![Placed { partition: 0, record: Record::default() }]);
+        let ready = LogReachable(log.clone());
+        append().unwrap().await.unwrap();
+        ready.ready().await.unwrap();
+        hands.disk(Disk::FailsToSync);
+        append().unwrap().await.unwrap_err();
+        let missing = ready.ready().await.unwrap_err();
+        assert!(missing.contains("Input/output error") && missing.contains("disk"), "{missing}");
+        hands.disk(Disk::Works);
+        ready.ready().await.unwrap();
     }
 }

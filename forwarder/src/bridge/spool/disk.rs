@@ -150,6 +150,11 @@ impl Disk {
         self.log.reader(GROUP).await
     }
 
+    /// Whether it keeps what is written; after a failure, tries.
+    pub async fn writable(&self) -> Result<(), LogError> {
+        self.log.writable().await
+    }
+
     /// Whether entries were taken that are not fsynced yet.
     pub fn is_writing(&self) -> bool {
         self.log.queue().records > 0

@@ -66,8 +66,8 @@ pub struct Spool {
     pub(super) pace: Pace,
     switch: Mutex<Switch>,
     pub(super) ways: watch::Sender<Way>,
-    /// Why the disk took no batch, until it takes one.
-    refusing: Mutex<Option<String>>,
+    /// Why there was no room for a batch, until there is for one.
+    full: Mutex<Option<String>>,
 }
 
 pub(super) struct Switch {
@@ -145,7 +145,7 @@ impl Spool {
             pace: Pace::new(),
             switch: Mutex::new(switch),
             ways: watch::Sender::new(Way::Spool),
-            refusing: Mutex::default(),
+            full: Mutex::default(),
         })
     }
 
@@ -216,7 +216,8 @@ impl Spool {
 
     fn store(&self, batch: &Batch) -> Result<Safe, Refusal> {
         let stored = self.disk.append(&Entry::of(batch));
-        *self.refusing() = stored.as_ref().err().map(ToString::to_string);
+        let full = stored.as_ref().err().filter(|error| matches!(error, AppendError::Full { .. }));
+        *self.full() = full.map(ToString::to_string);
         let stored = stored.map_err(Refusal::of_the_spool)?;
         Ok(async move { stored.await.map(|_| ()).map_err(Refusal::of_the_spool) }.boxed())
     }
@@ -230,8 +231,8 @@ impl Spool {
         self.switch.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn refusing(&self) -> MutexGuard<'_, Option<String>> {
-        self.refusing.lock().unwrap_or_else(PoisonError::into_inner)
+    fn full(&self) -> MutexGuard<'_, Option<String>> {
+        self.full.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Waits until every batch that was taken is safe in one of the two places, or is refused.
@@ -311,8 +312,12 @@ impl Ready for Spool {
         if self.lock().way == Way::Direct {
             return Ok(());
         }
-        let refusing = self.refusing().clone();
-        refusing.map_or(Ok(()), |why| {
+        let full = self.full().clone();
+        let why = match full {
+            Some(full) => Some(full),
+            None => self.disk.writable().await.err().map(|error| error.to_string()),
+        };
+        why.map_or(Ok(()), |why| {
             Err(format!("the log is away, and the spool takes no more: {why}"))
         })
     }

@@ -206,6 +206,32 @@ async fn a_disk_that_fails_refuses_with_its_words_and_goes_on_when_it_works() {
 }
 
 #[tokio::test]
+async fn it_is_not_ready_while_its_disk_fails_and_sees_by_itself_that_the_disk_works() {
+    for (disk, words) in [(Disk::Full, "No space left"), (Disk::FailsToSync, "Input/output error")]
+    {
+        let mut stage = Stage::new();
+        stage.log.set(Mood::Away);
+        stage.start().await;
+        stage.hands.disk(disk);
+        let spool = &stage.running().spool;
+        spool.ready().await.expect("nothing was written yet");
+        stage.running().send(1, &[1]).await.unwrap_err();
+        for _ in 0..2 {
+            let not_ready = spool.ready().await.unwrap_err();
+            assert!(
+                not_ready.contains("takes no more") && not_ready.contains(words),
+                "{not_ready}"
+            );
+        }
+        // Who is not ready is sent nothing: no batch may be needed.
+        stage.hands.disk(Disk::Works);
+        spool.ready().await.unwrap();
+        while stage.running().send(2, &[1]).await.is_err() {}
+        spool.ready().await.unwrap();
+    }
+}
+
+#[tokio::test]
 async fn a_way_that_changed_for_a_batch_that_no_place_took_changes_back() {
     let mut stage = Stage::new();
     stage.start().await;

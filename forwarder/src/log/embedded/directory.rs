@@ -4,6 +4,7 @@ use super::queue::Queue;
 use super::store::{self, OpenDatabase, Store, open_file};
 use super::topic::{Topic, Weigh};
 use super::unsynced::Unsynced;
+use super::verdict::Verdict;
 use super::writer;
 use crate::log::{LogError, LogSettings, TopicSettings};
 use std::collections::BTreeMap;
@@ -44,6 +45,7 @@ impl Default for Surroundings {
 pub(super) struct Shared {
     pub store: Store,
     pub queue: Queue,
+    pub verdict: Verdict,
     clock: Arc<dyn Fn() -> i64 + Send + Sync>,
     topics: Mutex<BTreeMap<String, Arc<Topic>>>,
 }
@@ -91,7 +93,8 @@ impl Directory {
         // The file's name must outlive a loss of power as its bytes do.
         File::open(path).and_then(|dir| dir.sync_all()).map_err(|error| unusable(path, &error))?;
         let queue = Queue::new(settings.queue_bytes, clock.clone());
-        let shared = Arc::new(Shared { store, queue, clock, topics: Mutex::default() });
+        let (verdict, topics) = (Verdict::default(), Mutex::default());
+        let shared = Arc::new(Shared { store, queue, verdict, clock, topics });
         let writer = thread::Builder::new().name("log-writer".into()).spawn({
             let shared = shared.clone();
             move || writer::run(&shared)

@@ -2,7 +2,7 @@
 //!
 //! Files, bottom up: `block` (bytes of records) → `unsynced` (what a failed sync leaves) → `store` (tables) → `topic` (what is
 //! known of it in memory) → `retention` (what may go) → `queue` (what waits) → `writer` (the one thread that writes) →
-//! `set_aside` (what cannot be read) → `fetch` (blocks from disk) → `follow` (the next ones, as they come) → `reader`, `look` and
+//! `verdict` (whether the disk keeps it) → `set_aside` (what cannot be read) → `fetch` (blocks from disk) → `follow` (the next ones, as they come) → `reader`, `look` and
 //! `recent` (without a group), `waiting` (what a group has still to read), `directory` (open and lock).
 
 mod block;
@@ -18,6 +18,7 @@ mod set_aside;
 mod store;
 mod topic;
 mod unsynced;
+mod verdict;
 mod waiting;
 mod writer;
 
@@ -128,6 +129,20 @@ impl Log for EmbeddedLog {
 
     async fn partitions(&self) -> Result<u32, LogError> {
         Ok(self.topic.partitions)
+    }
+
+    async fn writable(&self) -> Result<(), LogError> {
+        let shared = &self.directory.shared;
+        if shared.verdict.fault().is_none() {
+            return Ok(());
+        }
+        let (done, through) = oneshot::channel();
+        if shared.queue.push(Item::Try(done)) {
+            // One that is dropped unanswered leaves the verdict as it is.
+            let _ = through.await;
+        }
+        let what = shared.store.path();
+        shared.verdict.fault().map_or(Ok(()), |detail| Err(LogError::NotStored { what, detail }))
     }
 
     fn max_record_bytes(&self) -> usize {

@@ -23,12 +23,14 @@ pub(super) fn run(shared: &Shared) {
     let mut patience = TICK;
     while let Some(items) = shared.queue.take(patience) {
         let work = sort(shared, &items);
-        let more = match store_round(shared, &work) {
+        let is_tried = items.iter().any(|item| matches!(item, Item::Try(_)));
+        let more = match store_round(shared, &work, is_tried) {
             Ok(more) => {
                 answer(items, None);
                 more
             }
             Err(error) => {
+                shared.verdict.failed(&error);
                 let behind = shared.queue.fail_behind(&items);
                 answer(items, Some(&error));
                 answer(behind, Some(&error));
@@ -61,21 +63,21 @@ fn sort<'a>(shared: &Shared, items: &'a [Item]) -> Vec<Work<'a>> {
             Item::Commit { group, commits, .. } => {
                 work.commits.push((group.clone(), commits.clone()));
             }
-            Item::Flush(_) => {}
+            Item::Flush(_) | Item::Try(_) => {}
         }
     }
     works
 }
 
 /// Stores all of it or nothing. Says whether more could be trimmed at once.
-fn store_round(shared: &Shared, works: &[Work<'_>]) -> Result<bool, Fault> {
-    let mut result = attempt(shared, works);
+fn store_round(shared: &Shared, works: &[Work<'_>], is_tried: bool) -> Result<bool, Fault> {
+    let mut result = attempt(shared, works, is_tried);
     let unserved =
         |fault: &Fault| matches!(fault.0, redb::Error::PreviousIo | redb::Error::DatabaseClosed);
     if result.as_ref().is_err_and(unserved) {
         // The database had failed before this round: it is opened anew, and has one more chance.
         shared.recover()?;
-        result = attempt(shared, works);
+        result = attempt(shared, works, is_tried);
     }
     let changes = match result {
         Ok(changes) => changes,
@@ -94,15 +96,18 @@ fn store_round(shared: &Shared, works: &[Work<'_>]) -> Result<bool, Fault> {
     Ok(more)
 }
 
-fn attempt(shared: &Shared, works: &[Work<'_>]) -> Result<Vec<Change>, Fault> {
+/// With `is_tried` it writes although there may be nothing to write.
+fn attempt(shared: &Shared, works: &[Work<'_>], is_tried: bool) -> Result<Vec<Change>, Fault> {
     let attempt = || {
         let idle = works.iter().all(|work| work.appends.is_empty() && work.commits.is_empty());
-        if idle && !anything_due(shared, works)? {
+        if idle && !is_tried && !anything_due(shared, works)? {
             return Ok(Vec::new());
         }
-        shared.store.write(|transaction| {
+        let changes = shared.store.write(|transaction| {
             works.iter().map(|work| change(shared, transaction, work)).collect()
-        })
+        })?;
+        shared.verdict.stored();
+        Ok(changes)
     };
     catch_unwind(AssertUnwindSafe(attempt))
         .unwrap_or_else(|_| Err(Fault::corrupted("its pages make no sense")))

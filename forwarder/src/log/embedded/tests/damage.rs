@@ -40,6 +40,31 @@ async fn a_full_disk_fails_what_waits_and_what_is_behind_it_and_then_the_log_goe
 }
 
 #[tokio::test]
+async fn it_is_writable_as_the_last_write_was_and_tries_anew_when_it_is_asked() {
+    for (disk, words) in [(Disk::Full, "No space left"), (Disk::FailsToSync, "Input/output error")]
+    {
+        let held = Held::new(unbounded());
+        let log = held.open().unwrap();
+        store(&log, vec![record(0, "before")]).await.unwrap();
+        held.hands.disk(disk);
+        log.writable().await.expect("nobody has written since");
+        store(&log, vec![record(0, "lost")]).await.unwrap_err();
+        log.flush().await.unwrap();
+        for _ in 0..2 {
+            let error = log.writable().await.unwrap_err().to_string();
+            assert!(error.contains("log.redb") && error.contains(words), "{error}");
+        }
+        assert!(store(&log, vec![record(0, "x")]).await.is_err());
+        held.hands.disk(Disk::Works);
+        log.writable().await.unwrap();
+        store(&log, vec![record(0, "after")]).await.unwrap();
+        let (mut reader, _) = join(&log, "a").await;
+        let seen: Vec<_> = read(&mut reader, 2).await.into_iter().map(|r| r.record.value).collect();
+        assert_eq!(seen, ["before", "after"]);
+    }
+}
+
+#[tokio::test]
 async fn a_failed_commit_of_offsets_is_told_and_holds_nothing() {
     let held = Held::new(unbounded());
     let log = held.open().unwrap();
