@@ -4,6 +4,7 @@ use super::scene::{Scene, TRACES};
 use crate::harness::Ground;
 use anyhow::{Context, Result, ensure};
 use http::StatusCode;
+use spanferry_tests::stack::http as client;
 use spanferry_tests::stack::tmpfs::Tmpfs;
 use spanferry_tests::stack::wait::eventually;
 use std::fs;
@@ -27,7 +28,16 @@ pub async fn a_disk_that_is_really_full_costs_no_span(ground: &Ground) -> Result
     let refused = "spanferry_refused_requests_total";
     ensure!(metrics.sum_where(refused, "reason=\"spool_failed\"") > 0.0, "{metrics:?}");
 
+    let readyz = format!("http://{}/readyz", scene.bridge.admin()?);
+    for _ in 0..3 {
+        let (status, said) = client::get(&readyz).await?;
+        let said = String::from_utf8_lossy(&said).into_owned();
+        let is_told = said.contains("No space left on device");
+        ensure!(status == StatusCode::SERVICE_UNAVAILABLE && is_told, "{status}: {said}");
+    }
+
     fs::remove_file(&stone)?;
+    scene.bridge.ready().await.context("ready again before any batch came")?;
     let taken = async || Ok((scene.send(number).await?.status() == StatusCode::OK).then_some(()));
     eventually("the bridge to take batches again", AGAIN, taken).await?;
     for more in 1..=20 {

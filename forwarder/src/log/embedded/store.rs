@@ -7,6 +7,7 @@
 //! | `partitions` | topic, partition | oldest offset held, next offset |
 //! | `groups` | topic, group | nothing: the group is known |
 //! | `positions` | topic, group, partition | committed offset, metadata |
+//! | `trial` | nothing | as many bytes as a large batch; there for a moment, while a disk that failed is tried |
 //! | `blocks.TOPIC` | sequence | a block of records |
 //! | `index.TOPIC` | sequence | that block's descriptor |
 
@@ -39,6 +40,9 @@ pub(super) const PARTITIONS: TableDefinition<(&str, u32), (i64, i64)> =
 pub(super) const GROUPS: TableDefinition<(&str, &str), ()> = TableDefinition::new("groups");
 pub(super) const POSITIONS: TableDefinition<(&str, &str, u32), (i64, &str)> =
     TableDefinition::new("positions");
+
+/// There only while a disk that failed is tried.
+pub(super) const TRIAL: TableDefinition<(), &[u8]> = TableDefinition::new("trial");
 
 /// A table of blocks or of descriptors.
 pub(super) type Sequence<'a> = TableDefinition<'a, u64, &'static [u8]>;

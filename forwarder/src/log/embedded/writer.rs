@@ -5,7 +5,7 @@ use super::block::BlockBuilder;
 use super::directory::Shared;
 use super::queue::{Append, Item, answer};
 use super::retention::{self, BLOCKS_A_ROUND, Due, Floor};
-use super::store::{self, Fault, GROUPS, PARTITIONS, POSITIONS};
+use super::store::{self, Fault, GROUPS, PARTITIONS, POSITIONS, TRIAL};
 use super::topic::Topic;
 use crate::log::{Commit, LogError, Placed};
 use redb::WriteTransaction;
@@ -17,6 +17,9 @@ use std::time::Duration;
 
 /// How often an idle log looks for records that grew too old.
 const TICK: Duration = Duration::from_secs(1);
+
+/// As much as a large batch.
+const TRIAL_BYTES: usize = 256 << 10;
 
 /// Writes until the queue is closed and empty.
 pub(super) fn run(shared: &Shared) {
@@ -103,7 +106,13 @@ fn attempt(shared: &Shared, works: &[Work<'_>], is_tried: bool) -> Result<Vec<Ch
         if idle && !is_tried && !anything_due(shared, works)? {
             return Ok(Vec::new());
         }
+        if is_tried {
+            shared.store.write(try_disk)?;
+        }
         let changes = shared.store.write(|transaction| {
+            if is_tried {
+                transaction.delete_table(TRIAL)?;
+            }
             works.iter().map(|work| change(shared, transaction, work)).collect()
         })?;
         shared.verdict.stored();
@@ -111,6 +120,13 @@ fn attempt(shared: &Shared, works: &[Work<'_>], is_tried: bool) -> Result<Vec<Ch
     };
     catch_unwind(AssertUnwindSafe(attempt))
         .unwrap_or_else(|_| Err(Fault::corrupted("its pages make no sense")))
+}
+
+/// Writes what a batch may take: on a full disk a transaction of nothing would succeed. The next transaction frees it.
+fn try_disk(transaction: &WriteTransaction) -> Result<(), Fault> {
+    let mut trial = transaction.open_table(TRIAL)?;
+    trial.insert((), vec![0; TRIAL_BYTES].as_slice())?;
+    Ok(())
 }
 
 fn anything_due(shared: &Shared, works: &[Work<'_>]) -> Result<bool, Fault> {
