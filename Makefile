@@ -25,7 +25,8 @@ demo-stack: ## the same three acts with real Kafka and real Jaeger
 	@$(MAKE) --no-print-directory filter build
 	@$(WITH) cargo run --quiet $(LOCKED) --bin demo -- --stack
 
-# BENCH passes arguments on: BENCH=--curves writes docs/scaling.*; BENCH="--rounds 2 --only bridge" is short.
+# BENCH passes arguments on: BENCH=--curves writes docs/scaling.*, BENCH=--flames docs/paths-*.svg (by perf);
+# BENCH="--rounds 2 --only bridge" is short.
 bench: ## Spanferry beside the OpenTelemetry Collector and Jaeger on real Kafka; writes docs/performance.* (20 min, a quiet machine)
 	@$(GET) native-libs kafka jaeger
 	@$(STEP) build env SPANFERRY_COMMIT="$$($(PARTS)/commit)" \

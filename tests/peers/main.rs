@@ -10,6 +10,7 @@ mod disk;
 mod embedded;
 mod ends;
 mod figures;
+mod flames;
 mod forwarders;
 mod ground;
 mod load;
@@ -65,6 +66,9 @@ pub struct Arguments {
     /// Not the peers, but how Spanferry's own cost grows: writes `scaling.md` and its plots.
     #[arg(long)]
     curves: bool,
+    /// Not the peers, but where Spanferry's own time goes: flame graphs of bridge and forwarder, by `perf`.
+    #[arg(long, conflicts_with = "curves")]
+    flames: bool,
     /// Of each part one comparison, and of each curve its ends: to see that all works.
     #[arg(long)]
     quick: bool,
@@ -94,7 +98,9 @@ async fn run(arguments: Arguments) -> Result<()> {
     let (machine, begin) = (versions::describe()?, Instant::now());
     let ground = Ground::new(arguments).await?;
     let arguments = &ground.arguments;
-    if arguments.curves {
+    if arguments.flames {
+        flames::draw(&ground).await?.iter().try_for_each(|(name, svg)| write(&ground, name, svg))
+    } else if arguments.curves {
         let curves = curves::measure(&ground).await?;
         let page = scaling::page(arguments, &curves, &machine, begin.elapsed());
         write(&ground, "scaling.md", &page)?;
