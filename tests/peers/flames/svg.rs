@@ -105,8 +105,8 @@ mod tests {
     fn a_frame_is_as_wide_as_its_share_and_narrow_ones_are_left_out() {
         let frame = |name: &str| (Of::Own, name.to_owned());
         let stacks = Stacks::from([
-            (vec![frame("serve"), frame("split<T>")], 300),
-            (vec![frame("serve")], 99),
+            (vec![frame("serve"), frame("split<T>")], 3000),
+            (vec![frame("serve")], 999),
             (vec![frame("serve"), frame("rare")], 1),
         ]);
         let svg = draw("both", &stacks);
