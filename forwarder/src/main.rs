@@ -15,8 +15,10 @@ fn main() -> ExitCode {
     if let Err(error) = logging::start(args.log_format, level) {
         return failed(&error);
     }
-    if matches!(args.role, Role::Forward(_)) {
-        memory::keep();
+    match args.role {
+        Role::Forward(_) => memory::keep_for_reading(),
+        Role::Bridge(_) => memory::keep_for_writing(cores()),
+        _ => {}
     }
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
@@ -36,6 +38,11 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => failed(&error),
     }
+}
+
+/// Those that this process may use; one where nobody says.
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
 }
 
 /// One line for people on standard error; exit status 1.
