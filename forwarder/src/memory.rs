@@ -56,7 +56,7 @@ mod glibc {
     }
 
     /// For a role that writes: what one thread takes another gives back, so few arenas serve all, and what is kept is not kept
-    /// in each. A twelfth of a bridge's time where traces have five spans, a fifth where they have one, in the same memory.
+    /// in each. A tenth of a bridge's time where traces have five spans, in the same memory.
     pub fn keep_for_writing(cores: usize) {
         TRIM.set(KEPT_BYTES);
         PIECE.set(PIECE_BYTES);
