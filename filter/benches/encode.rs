@@ -5,36 +5,27 @@
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use spanferry_filter::attributes::{Recipe, Settings, Vocabulary};
 use spanferry_filter::envoy_tags::of_node;
-use spanferry_filter::header_map::{RequestHeaders, serialize};
+use spanferry_filter::header_map::{RequestHeaders, pair_count, serialize};
 use spanferry_filter::properties::{Properties, Selection};
 use spanferry_filter::resource::Node;
 use spanferry_filter::span::{Exchange, SpanKind};
 use spanferry_filter::trace_context::SpanContext;
 use std::hint::black_box;
 
-/// What a browser sends through a gateway, and what Envoy adds to it.
-const HEADERS: [(&str, &str); 13] = [
-    (":authority", "shop.example"),
-    (":path", "/orders/4711?page=2"),
-    (":method", "GET"),
-    (":scheme", "http"),
-    ("x-forwarded-proto", "http"),
-    ("x-request-id", "7f3b6f0e-5f0e-4b6e-8d5f-0b8a1c2d3e4f"),
-    ("x-envoy-expected-rq-timeout-ms", "15000"),
-    ("user-agent", "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"),
-    ("accept", "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"),
-    ("accept-language", "en-GB,en;q=0.5"),
-    ("accept-encoding", "gzip, deflate, br"),
-    ("cookie", "session=8f14e45fceea167a5a36dedd4bea2543"),
-    ("x-tenant", "blue"),
-];
+/// The request by which every cost of the filter is told.
+#[path = "../../tests/measure/request.rs"]
+#[expect(dead_code, reason = "nothing is left out here")]
+mod request;
+
 /// A gateway's request without a body that a service answered.
 const BEGUN_NS: u64 = 1_795_000_000_000_000_000;
 const ENDED_NS: u64 = BEGUN_NS + 1_500_000;
 
 /// A header map as Envoy hands it over.
 fn header_map() -> Vec<u8> {
-    serialize(&HEADERS.map(|(name, value)| (name.as_bytes(), value.as_bytes())))
+    let headers = request::OF_ENVOY.iter().chain(&request::HEADERS);
+    let bytes = headers.map(|(name, value)| (name.as_bytes(), value.as_bytes()));
+    serialize(&bytes.collect::<Vec<_>>())
 }
 
 fn selection(vocabulary: Vocabulary) -> Selection {
@@ -72,7 +63,7 @@ fn reads(criterion: &mut Criterion) {
     let (raw, selection) = (header_map(), selection(Vocabulary::Semconv));
     let answer = answer(selection);
     let mut group = criterion.benchmark_group("read");
-    group.bench_function(format!("a map of {} headers", HEADERS.len()), |bencher| {
+    group.bench_function(format!("a map of {} headers", pair_count(&raw)), |bencher| {
         bencher.iter(|| RequestHeaders::scan(black_box(&raw)));
     });
     group.bench_function("the proxy's attributes", |bencher| {

@@ -24,7 +24,7 @@ pub enum LeftOut {
 pub struct Glance {
     /// Nothing but the caller's flag matters.
     is_allowed: bool,
-    /// Decides alone on a request without a caller, whatever it is, and does not take all.
+    /// Decides alone on a request without a caller, whatever it is.
     of_new: Option<Choice>,
     /// The request before was left out, or one more like it is likely to be.
     is_promising: bool,

@@ -8,7 +8,7 @@ use answers::Attributes;
 use anyhow::{Result, ensure};
 use envoy::Envoy;
 use serde_json::{Value, json};
-use spanferry_tests::measure::request::{HEADERS, NOT_SAMPLED, PATH};
+use spanferry_tests::measure::request::{HEADERS, NOT_SAMPLED, OF_ENVOY};
 use spanferry_tests::stack::parts;
 use std::collections::BTreeMap;
 
@@ -19,16 +19,6 @@ const REQUESTS: usize = 200;
 /// As many as come in a flush interval, about.
 const REQUESTS_A_TICK: usize = 50;
 
-/// What Envoy adds to a request and knows of it, in front of its own headers.
-const OF_ENVOY: [(&str, &str); 7] = [
-    (":authority", "shop.example"),
-    (":path", PATH),
-    (":method", "GET"),
-    (":scheme", "http"),
-    ("x-forwarded-proto", "http"),
-    ("x-request-id", "7f3b6f0e-5f0e-4b6e-8d5f-0b8a1c2d3e4f"),
-    ("x-envoy-expected-rq-timeout-ms", "15000"),
-];
 const SAMPLED: (&str, &str) =
     ("traceparent", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01");
 

@@ -13,6 +13,17 @@ pub const HEADERS: [(&str, &str); 6] = [
     ("x-tenant", "blue"),
 ];
 
+/// What Envoy adds to it, in front of its own headers.
+pub const OF_ENVOY: [(&str, &str); 7] = [
+    (":authority", "shop.example"),
+    (":path", PATH),
+    (":method", "GET"),
+    (":scheme", "http"),
+    ("x-forwarded-proto", "http"),
+    ("x-request-id", "7f3b6f0e-5f0e-4b6e-8d5f-0b8a1c2d3e4f"),
+    ("x-envoy-expected-rq-timeout-ms", "15000"),
+];
+
 /// What it has beside them where its caller left it out.
 pub const NOT_SAMPLED: (&str, &str) =
     ("traceparent", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00");
