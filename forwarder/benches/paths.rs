@@ -82,7 +82,7 @@ fn records(request: &Bytes) -> Vec<Placed> {
     let record = |part: spanferry::otlp::split::TracePart| {
         let key = hex::encode(part.trace_id);
         let partition = partition_of(key.as_bytes(), 8);
-        let headers = vec![("spanferry".into(), Bytes::from_static(&[7; 60]))];
+        let headers = [("spanferry".into(), Bytes::from_static(&[7; 60]))].into();
         Placed { partition, record: Record { key: Some(key.into()), headers, value: part.value } }
     };
     parts.into_iter().map(record).collect()

@@ -12,7 +12,6 @@ pub mod forward;
 pub mod ledger;
 pub mod log;
 pub mod logging;
-pub mod memory;
 pub mod otlp;
 pub mod role;
 pub mod shutdown;

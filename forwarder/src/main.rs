@@ -1,8 +1,10 @@
 //! `spanferry`: reads the configuration, starts the role, and ends with its exit status.
 
+mod allocator;
+
 use clap::{CommandFactory, Parser};
 use spanferry::args::{Args, Role};
-use spanferry::{config, logging, memory, role};
+use spanferry::{config, logging, role};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
@@ -14,11 +16,6 @@ fn main() -> ExitCode {
     let level = args.log_level.as_deref().unwrap_or(args.role.log_level());
     if let Err(error) = logging::start(args.log_format, level) {
         return failed(&error);
-    }
-    match args.role {
-        Role::Forward(_) => memory::keep_for_reading(),
-        Role::Bridge(_) => memory::keep_for_writing(cores()),
-        _ => {}
     }
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
@@ -38,11 +35,6 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => failed(&error),
     }
-}
-
-/// Those that this process may use; one where nobody says.
-fn cores() -> usize {
-    std::thread::available_parallelism().map_or(1, usize::from)
 }
 
 /// One line for people on standard error; exit status 1.

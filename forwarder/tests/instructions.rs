@@ -88,7 +88,7 @@ const HOT: [Hot; 7] = [
     Hot {
         name: "reading_a_stamp",
         run: || {
-            let headers = vec![(STAMP_HEADER.to_owned(), stamp().encode_to_vec().into())];
+            let headers = [(STAMP_HEADER.into(), stamp().encode_to_vec().into())].into();
             let record = Record { headers, ..Record::default() };
             counted(|| Stamp::of(&record));
         },

@@ -18,6 +18,8 @@ pub enum Case {
     Bare,
     /// A filter with our filter's exports that does nothing.
     Floor,
+    /// The same with requests that their caller left out: Envoy reads and passes on a header more.
+    FloorOfCaller,
     /// A filter that asks Envoy for what a span needs, and makes none.
     Calls,
     /// Envoy's own tracer over gRPC.
@@ -35,9 +37,10 @@ pub enum Case {
 }
 
 /// Every case, in the order of the table.
-pub const ALL: [Case; 9] = [
+pub const ALL: [Case; 10] = [
     Case::Bare,
     Case::Floor,
+    Case::FloorOfCaller,
     Case::Calls,
     Case::NativeGrpc,
     Case::NativeHttp,
@@ -58,6 +61,7 @@ impl Case {
         match self {
             Case::Bare => "no tracing",
             Case::Floor => "an empty filter (the floor)",
+            Case::FloorOfCaller => "an empty filter, left out by the caller",
             Case::Calls => "a span's calls alone",
             Case::NativeGrpc => "Envoy's tracer over gRPC",
             Case::NativeHttp => "Envoy's tracer over HTTP",
@@ -70,14 +74,14 @@ impl Case {
 
     /// Whether each request makes a span that must arrive.
     pub fn makes_spans(self) -> bool {
-        use Case::{Bare, Calls, Floor, LeftOutByCaller, LeftOutHere};
-        !matches!(self, Bare | Floor | Calls | LeftOutByCaller | LeftOutHere)
+        use Case::{Default, NativeGrpc, NativeHttp, SameTags};
+        matches!(self, NativeGrpc | NativeHttp | SameTags | Default)
     }
 
     /// What its requests carry beside what all carry.
     pub fn headers(self) -> &'static [(&'static str, &'static str)] {
         match self {
-            Case::LeftOutByCaller => &[NOT_SAMPLED],
+            Case::FloorOfCaller | Case::LeftOutByCaller => &[NOT_SAMPLED],
             _ => &[],
         }
     }
@@ -120,7 +124,9 @@ impl Case {
             Case::Bare => {
                 bootstrap.http_filters()?.remove(0);
             }
-            Case::Floor => run_instead(bootstrap, directory, &floor::module()?)?,
+            Case::Floor | Case::FloorOfCaller => {
+                run_instead(bootstrap, directory, &floor::module()?)?;
+            }
             Case::Calls => run_instead(bootstrap, directory, &calls::module()?)?,
             Case::NativeGrpc => native::trace(bootstrap, Exporter::Grpc, all(), all())?,
             Case::NativeHttp => native::trace(bootstrap, Exporter::Http, all(), all())?,

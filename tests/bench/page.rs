@@ -68,7 +68,7 @@ fn ratios(measured: &Measured) -> String {
         (Case::SameTags, Case::Bare, "", "0.6"),
         (Case::Default, Case::Bare, "", ""),
         (Case::Calls, Case::Bare, "", ""),
-        (Case::LeftOutByCaller, Case::Floor, ", beyond the floor", "0.15"),
+        (Case::LeftOutByCaller, Case::FloorOfCaller, ", beyond the floor", "0.15"),
         (Case::LeftOutHere, Case::Floor, ", beyond the floor", "0.15"),
     ];
     for (case, base, beyond, bound) in rows {
@@ -108,7 +108,12 @@ fn where_it_goes(measured: &Measured) -> String {
     let mut text = String::from("\n## Where it goes\n\n| step | µs |\n|---|---|\n");
     let steps = [
         ("calls into the VM and back, which no filter is without", Case::Floor, Case::Bare),
-        ("seeing that the caller left the request out", Case::LeftOutByCaller, Case::Floor),
+        (
+            "a caller's header, which Envoy reads and passes on whoever traces",
+            Case::FloorOfCaller,
+            Case::Floor,
+        ),
+        ("seeing that the caller left the request out", Case::LeftOutByCaller, Case::FloorOfCaller),
         (
             "leaving it out itself: seeing no caller, writing the context on",
             Case::LeftOutHere,

@@ -115,7 +115,7 @@ async fn an_ordinary_consumer_sees_key_headers_value_and_the_acknowledged_offset
     let Some(Cluster(kafka)) = Cluster::shared().await else { return };
     let log = fresh(kafka, &settings(3)).await;
     let key = "4bf92f3577b34da6a3ce929d0e0e4736";
-    let headers = vec![("a".into(), Bytes::from("1")), ("b".into(), Bytes::from("2"))];
+    let headers = vec![("a".into(), Bytes::from("1")), ("b".into(), Bytes::from("2"))].into();
     let record = Record { key: Some(key.into()), headers, value: "spans".into() };
     let partition = partition_of(key.as_bytes(), 3);
     let offsets = store(&log, vec![Placed { partition, record: record.clone() }; 2]).await;
@@ -123,7 +123,7 @@ async fn an_ordinary_consumer_sees_key_headers_value_and_the_acknowledged_offset
     assert_eq!(shown.iter().map(|s| s.offset).collect::<Vec<_>>(), offsets);
     for one in shown {
         assert_eq!((one.partition, &*one.key, &*one.value), (partition, key, "spans"));
-        assert_eq!(one.headers, [("a".into(), "1".into()), ("b".into(), "2".into())]);
+        assert_eq!(one.headers[..], [("a".into(), "1".into()), ("b".into(), "2".into())]);
     }
 }
 
@@ -203,7 +203,7 @@ async fn a_topics_own_limit_holds_when_it_is_the_smaller_one() {
     assert!(matches!(error, AppendError::TooLarge { limit: 20_000, .. }), "{error}");
     // The largest that is taken, and that no compression makes smaller, is stored.
     let noise: Vec<u8> = std::iter::repeat_with(rand::random).take(19_910).collect();
-    let headers = vec![("h".to_string(), Bytes::new()); 90];
+    let headers = vec![("h".into(), Bytes::new()); 90].into();
     let record = Record { key: None, headers, value: noise.into() };
     store(&log, vec![Placed { partition: 0, record }]).await;
 }

@@ -33,7 +33,7 @@ fn stamp(number: u64) -> Stamp {
 }
 
 fn placed(stamp: &Stamp, spans: usize) -> Placed {
-    let headers = vec![(STAMP_HEADER.to_owned(), Bytes::from(stamp.encode_to_vec()))];
+    let headers = [(STAMP_HEADER.into(), Bytes::from(stamp.encode_to_vec()))].into();
     Placed { partition: 0, record: Record { headers, value: value(spans), ..Record::default() } }
 }
 

@@ -172,12 +172,12 @@ impl Writer {
             limit
         );
         let headers = vec![
-            ("spanferry.dlq.reason".to_owned(), Bytes::from(reason)),
-            ("spanferry.dlq.topic".to_owned(), Bytes::from(self.log.topic().to_owned())),
+            ("spanferry.dlq.reason".into(), Bytes::from(reason)),
+            ("spanferry.dlq.topic".into(), Bytes::from(self.log.topic().to_owned())),
         ];
         let record = Record {
             key: Some(Bytes::copy_from_slice(&key(&part.trace_id))),
-            headers,
+            headers: headers.into(),
             value: part.value.clone(),
         };
         self.dead_letters.append(vec![Placed { partition: 0, record }])
@@ -248,7 +248,7 @@ impl State {
         let key = small.split().freeze();
         // It fails for want of room only, and this buffer grows.
         let _ = stamp.encode(small);
-        let headers = vec![(STAMP_HEADER.to_owned(), small.split().freeze())];
+        let headers = [(STAMP_HEADER.into(), small.split().freeze())].into();
         Placed { partition, record: Record { key: Some(key), headers, value: part.value } }
     }
 }

@@ -47,7 +47,7 @@ impl Summary {
         let headers = record.headers.iter().map(|(name, value)| {
             let stamp = Stamp::decode(&value[..]).ok().filter(|_| name == STAMP_HEADER);
             let text = stamp.map_or_else(|| text(value), |stamp| told(&stamp));
-            (name.clone(), text)
+            (name.to_string(), text)
         });
         let read = request_of(record).and_then(|request| {
             let joined = request.chunks.concat();

@@ -14,12 +14,15 @@ async fn letters(count: usize) -> Arc<Double> {
     let log = Double::new("traces.dlq", 1);
     let letter = |i| {
         let headers = vec![
-            (REASON.to_owned(), Bytes::from("bad")),
-            (PARTITION.to_owned(), Bytes::from("2")),
-            (OFFSET.to_owned(), Bytes::from(format!("{i}"))),
+            (REASON.into(), Bytes::from("bad")),
+            (PARTITION.into(), Bytes::from("2")),
+            (OFFSET.into(), Bytes::from(format!("{i}"))),
         ];
         let value = Bytes::from(format!("{i}"));
-        Placed { partition: 0, record: Record { headers, value, key: Some("k".into()) } }
+        Placed {
+            partition: 0,
+            record: Record { headers: headers.into(), value, key: Some("k".into()) },
+        }
     };
     log.append((0..count).map(letter).collect()).unwrap().await.unwrap();
     log

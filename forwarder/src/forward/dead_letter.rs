@@ -90,8 +90,9 @@ impl DeadLetters {
 
     fn letter(&self, stored: &StoredRecord, fault: Fault, reason: &str) -> Record {
         let mut letter = stored.record.clone();
-        let mut add =
-            |name: &str, value: String| letter.headers.push((name.into(), Bytes::from(value)));
+        let mut add = |name: &'static str, value: String| {
+            letter.headers.push((name.into(), Bytes::from(value)))
+        };
         add(REASON, reason.into());
         add(FAULT, fault.word().into());
         if let Fault::Partial { left_out } | Fault::Part { left_out } = fault {

@@ -1,14 +1,20 @@
 //! A record as both logs store it, and where it stands.
 
 use bytes::Bytes;
+use smallvec::SmallVec;
+use std::borrow::Cow;
+
+/// A record's headers: name and value, in order; names may repeat. The one that our own records have, under a name that is
+/// known, takes no memory beside the record.
+pub type Headers = SmallVec<[(Cow<'static, str>, Bytes); 1]>;
 
 /// What is stored: nothing of it is changed on the way.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Record {
     /// The key: 32 hex digits of the trace id in our own records; anything, or nothing, in others'.
     pub key: Option<Bytes>,
-    /// Name and value, in order; names may repeat.
-    pub headers: Vec<(String, Bytes)>,
+    /// Its headers.
+    pub headers: Headers,
     /// The value.
     pub value: Bytes,
 }

@@ -1,21 +1,22 @@
 //! What one who appends is promised.
 
 use super::*;
+use spanferry::log::Headers;
 
 /// Key, headers (repeated names, empty and binary values, in order) and value are stored as given;
 /// no key stays no key, and empty stays empty.
 pub async fn a_record_comes_back_byte_for_byte(fixture: &impl Fixture) {
     let every_byte: Bytes = (0..=255u8).collect();
-    let header = |name: &str, value: &[u8]| (name.to_string(), Bytes::copy_from_slice(value));
+    let header = |name: &'static str, value: &[u8]| (name.into(), Bytes::copy_from_slice(value));
     let records = vec![
         Record {
             key: Some("4bf92f3577b34da6a3ce929d0e0e4736".into()),
-            headers: vec![header("b", b"2"), header("a", &every_byte), header("b", b"")],
+            headers: vec![header("b", b"2"), header("a", &every_byte), header("b", b"")].into(),
             value: every_byte.clone(),
         },
-        Record { key: None, headers: Vec::new(), value: Bytes::from_static(b"no key") },
-        Record { key: Some(Bytes::new()), headers: Vec::new(), value: Bytes::new() },
-        Record { key: None, headers: vec![header("é", b"x")], value: vec![7; 200_000].into() },
+        Record { key: None, headers: Headers::new(), value: Bytes::from_static(b"no key") },
+        Record { key: Some(Bytes::new()), headers: Headers::new(), value: Bytes::new() },
+        Record { key: None, headers: [header("é", b"x")].into(), value: vec![7; 200_000].into() },
     ];
     let log = fixture.fresh(settings(1)).await;
     let placed = records.iter().map(|r| Placed { partition: 0, record: r.clone() }).collect();

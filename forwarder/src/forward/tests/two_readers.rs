@@ -59,7 +59,7 @@ impl World {
                 sequence: (*number).into(),
                 ..Stamp::default()
             };
-            let headers = vec![(STAMP_HEADER.to_owned(), stamp.encode_to_vec().into())];
+            let headers = [(STAMP_HEADER.into(), stamp.encode_to_vec().into())].into();
             let value = if *number > 0 { vec![*number] } else { vec![0, offset as u8] };
             let record = Record { headers, value: value.into(), ..Record::default() };
             StoredRecord { partition: 0, offset, timestamp_ms: 1, record }

@@ -3,7 +3,7 @@
 //!
 //! One block is one large value of the database: such a value is written once and never moved.
 
-use crate::log::{Record, StoredRecord};
+use crate::log::{Headers, Record, StoredRecord};
 use bytes::{Buf, Bytes};
 use prost::encoding::{decode_varint, encode_varint};
 use xxhash_rust::xxh3::xxh3_64;
@@ -121,10 +121,10 @@ fn decode_record(bytes: &mut Bytes) -> Option<StoredRecord> {
         len => Some(take(bytes, len - 1)?),
     };
     let count = varint(bytes)?;
-    let mut headers = Vec::with_capacity(usize::try_from(count).ok()?.min(64));
+    let mut headers = Headers::with_capacity(usize::try_from(count).ok()?.min(64));
     for _ in 0..count {
         let name = String::from_utf8(take_bytes(bytes)?.into()).ok()?;
-        headers.push((name, take_bytes(bytes)?));
+        headers.push((name.into(), take_bytes(bytes)?));
     }
     let value = take_bytes(bytes)?;
     let record = Record { key, headers, value };
@@ -197,8 +197,11 @@ mod tests {
     fn records() -> impl Strategy<Value = Vec<(u32, Record)>> {
         let bytes = || prop::collection::vec(any::<u8>(), 0..40).prop_map(Bytes::from);
         let headers = prop::collection::vec((".{0,8}", bytes()), 0..3);
-        let record = (prop::option::of(bytes()), headers, bytes())
-            .prop_map(|(key, headers, value)| Record { key, headers, value });
+        let record =
+            (prop::option::of(bytes()), headers, bytes()).prop_map(|(key, headers, value)| {
+                let own = |(name, value): (String, _)| (name.into(), value);
+                Record { key, headers: headers.into_iter().map(own).collect(), value }
+            });
         prop::collection::vec((0u32..4, record), 1..20)
     }
 

@@ -23,7 +23,7 @@ fn batch(task: u32, records: usize, bytes: usize) -> Vec<Placed> {
     let value: Bytes = (0..bytes).map(|i| (i as u32 * 31 + task) as u8).collect();
     let record = Record {
         key: Some("4bf92f3577b34da6a3ce929d0e0e4736".into()),
-        headers: vec![("spanferry".into(), Bytes::from_static(&[7; 50]))],
+        headers: [("spanferry".into(), Bytes::from_static(&[7; 50]))].into(),
         value,
     };
     (0..records)

@@ -1,10 +1,11 @@
 //! What rdkafka gives no way to, or no way that is free of panics: foreign header names and commit metadata need not
 //! be UTF-8; and a record's value need not be copied. The only unsafe lines of the project's Kafka side.
 
+pub(super) mod carried;
 pub(super) mod produce;
 
 use super::pages::Pages;
-use bytes::Bytes;
+use crate::log::Headers;
 use rdkafka::TopicPartitionList;
 use rdkafka::bindings;
 use rdkafka::error::RDKafkaErrorCode;
@@ -14,16 +15,16 @@ use std::ffi::CStr;
 use std::{ptr, slice};
 
 /// A message's headers in order; bytes of a name that are not UTF-8 are replaced.
-pub(super) fn headers(message: &BorrowedMessage<'_>, pages: &mut Pages) -> Vec<(String, Bytes)> {
+pub(super) fn headers(message: &BorrowedMessage<'_>, pages: &mut Pages) -> Headers {
     let mut headers = ptr::null_mut();
     // SAFETY: the message is alive as long as the borrow; on success librdkafka sets `headers` to what the message owns.
     let error = unsafe { bindings::rd_kafka_message_headers(message.ptr(), &mut headers) };
     if error != RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR || headers.is_null() {
-        return Vec::new();
+        return Headers::new();
     }
     // SAFETY: `headers` belongs to the message, which is alive.
     let count = unsafe { bindings::rd_kafka_header_cnt(headers) };
-    let mut found = Vec::with_capacity(count);
+    let mut found = Headers::with_capacity(count);
     for index in 0..count {
         let (mut name, mut value, mut size) = (ptr::null(), ptr::null(), 0);
         // SAFETY: as above; the three places are set when the answer is no error.
@@ -34,7 +35,7 @@ pub(super) fn headers(message: &BorrowedMessage<'_>, pages: &mut Pages) -> Vec<(
             break;
         }
         // SAFETY: librdkafka ends every name with a zero byte, and keeps it as long as the message.
-        let name = unsafe { CStr::from_ptr(name) }.to_string_lossy().into_owned();
+        let name = unsafe { CStr::from_ptr(name) }.to_string_lossy().into_owned().into();
         // SAFETY: librdkafka keeps `size` bytes at `value` as long as the message.
         found.push((name, pages.copy(unsafe { bytes(value.cast(), size) })));
     }

@@ -3,8 +3,9 @@
 //! A writer that failed is replaced. The append that finds it so is refused once with `AppendError::Failed`, so that a
 //! caller who numbers its records learns of the break in the order of its own calls, and starts a new numbering.
 
-use super::acknowledge::{Slot, pending};
+use super::acknowledge::pending;
 use super::cluster::{Cluster, FRAMED_HEADERS, HEADER_BYTES};
+use super::native::carried::carry;
 use super::queue::Queue;
 use super::reach::Reach;
 use super::topic::Topic;
@@ -49,7 +50,7 @@ impl Producer {
             bytes,
             limit: self.queue.limit(),
         })?;
-        match self.hand_over(writer, &records) {
+        match self.hand_over(writer, records, bytes) {
             Ok(acknowledgement) => Ok(acknowledgement),
             Err(detail) => {
                 // Nothing may follow a hole: what librdkafka took of it goes down with this writer.
@@ -105,7 +106,7 @@ impl Producer {
         let config = self.cluster.producer(self.topic.record_bytes(), self.queue.limit());
         let name = self.topic.name();
         let reach = Reach::new(format!("producer of topic {name}"), self.cluster.brokers());
-        Writer::start(&config, name, self.queue.clone(), reach)
+        Writer::start(&config, name, reach)
     }
 
     fn replace(&self, current: &mut Option<Writer>, reason: &str) {
@@ -117,17 +118,21 @@ impl Producer {
         );
     }
 
-    /// An error leaves records in the queue that were handed over: their delivery reports let them out.
-    fn hand_over(&self, writer: &Writer, records: &[Placed]) -> Result<Acknowledgement, String> {
-        let topic = self.topic.name();
-        let (pending, acknowledgement) = pending(topic, records.len());
-        for (index, Placed { partition, record }) in records.iter().enumerate() {
-            let value = record.value.clone();
-            let slot = Slot { pending: pending.clone(), index, value, bytes: record.size() };
-            if let Err(detail) = writer.send(*partition, record, slot) {
-                let rest = &records[index..];
-                let bytes = rest.iter().map(|placed| placed.record.size()).sum();
-                self.queue.leave(rest.len(), bytes);
+    /// An error leaves the append in the queue until what was handed over of it has its delivery reports.
+    fn hand_over(
+        &self,
+        writer: &Writer,
+        mut records: Vec<Placed>,
+        bytes: usize,
+    ) -> Result<Acknowledgement, String> {
+        let (topic, count) = (self.topic.name(), records.len());
+        let (pending, acknowledgement) = pending(topic, self.queue.clone(), count, bytes);
+        let values = records.iter_mut().map(|placed| std::mem::take(&mut placed.record.value));
+        let carried = carry(values.collect(), &pending);
+        for (sent, (Placed { partition, record }, value)) in records.iter().zip(carried).enumerate()
+        {
+            if let Err(detail) = writer.send(*partition, record, value) {
+                pending.not_sent(count - sent);
                 return Err(detail);
             }
         }

@@ -179,7 +179,7 @@ async fn many_headers_are_refused_before_librdkafka_would_break_the_producer() {
     let limit = LogSettings::default().topic.max_record_bytes;
     let record = |headers: usize| {
         let value = vec![0; limit - headers].into();
-        let headers = vec![("h".to_string(), Default::default()); headers];
+        let headers = vec![("h".into(), Default::default()); headers].into();
         vec![Placed { partition: 0, record: Record { key: None, headers, value } }]
     };
     for headers in [91, 1_000] {

@@ -1,9 +1,9 @@
 //! One librdkafka producer from its first record to its end. It has no gap: when a record fails for good, everything
 //! behind it fails too, and a new writer takes its place.
 
-use super::acknowledge::Slot;
+use super::acknowledge::Pending;
+use super::native::carried::Carried;
 use super::native::produce::TopicProducer;
-use super::queue::Queue;
 use super::reach::Reach;
 use crate::log::{AppendError, Record};
 use rdkafka::ClientConfig;
@@ -42,19 +42,13 @@ struct State {
 pub(super) struct Deliveries {
     topic: String,
     state: Arc<State>,
-    queue: Arc<Queue>,
     reach: Reach,
 }
 
 impl Writer {
-    pub(super) fn start(
-        config: &ClientConfig,
-        topic: &str,
-        queue: Arc<Queue>,
-        reach: Reach,
-    ) -> Result<Self, String> {
+    pub(super) fn start(config: &ClientConfig, topic: &str, reach: Reach) -> Result<Self, String> {
         let state = Arc::new(State::default());
-        let deliveries = Deliveries { topic: topic.into(), state: state.clone(), queue, reach };
+        let deliveries = Deliveries { topic: topic.into(), state: state.clone(), reach };
         let producer: BaseProducer<Deliveries> =
             config.create_with_context(deliveries).map_err(|error| error.to_string())?;
         let producer = Arc::new(producer);
@@ -71,9 +65,14 @@ impl Writer {
         self.state.broken.get().map(String::as_str)
     }
 
-    /// Hands a record to librdkafka; its value stands in the slot. When that fails the writer is broken.
-    pub(super) fn send(&self, partition: u32, record: &Record, slot: Slot) -> Result<(), String> {
-        self.producer.send(partition, record, Box::new(slot)).map_err(|error| {
+    /// Hands a record to librdkafka, with the value that is carried. When that fails the writer is broken.
+    pub(super) fn send(
+        &self,
+        partition: u32,
+        record: &Record,
+        value: Carried<Arc<Pending>>,
+    ) -> Result<(), String> {
+        self.producer.send(partition, record, value).map_err(|error| {
             let detail = error.to_string();
             self.state.broken.get_or_init(|| detail.clone());
             detail
@@ -111,17 +110,17 @@ fn serve(producer: Arc<BaseProducer<Deliveries>>, state: &State) {
 }
 
 impl ProducerContext for Deliveries {
-    type DeliveryOpaque = Box<Slot>;
+    type DeliveryOpaque = Carried<Arc<Pending>>;
 
-    fn delivery(&self, result: &DeliveryResult<'_>, slot: Box<Slot>) {
+    fn delivery(&self, result: &DeliveryResult<'_>, carried: Carried<Arc<Pending>>) {
+        let pending = carried.note();
         match result {
             Ok(message) => {
                 self.reach.answered();
-                slot.stored(message.offset());
+                pending.stored(carried.index(), message.offset());
             }
-            Err((error, _)) => slot.failed(self.failure(error)),
+            Err((error, _)) => pending.failed(self.failure(error)),
         }
-        self.queue.leave(1, slot.bytes);
     }
 }
 

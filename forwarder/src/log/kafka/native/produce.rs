@@ -1,6 +1,7 @@
 //! A record into librdkafka's queue without a copy of its value, and without a look for its topic by name: rdkafka's own
 //! call does both for each record.
 
+use super::carried::Carried;
 use crate::log::Record;
 use rdkafka::bindings;
 use rdkafka::error::RDKafkaErrorCode;
@@ -23,16 +24,10 @@ unsafe impl<C: ProducerContext> Send for TopicProducer<C> {}
 // SAFETY: as above; no call changes the object but under librdkafka's own locks.
 unsafe impl<C: ProducerContext> Sync for TopicProducer<C> {}
 
-/// What goes with a record until its delivery report.
-pub(in crate::log::kafka) trait KeepsValue {
-    /// The record's value: where it stands must not move or go away before the report.
-    fn value(&self) -> &[u8];
-}
-
-impl<C> TopicProducer<C>
+impl<C, N> TopicProducer<C>
 where
-    C: ProducerContext + 'static,
-    C::DeliveryOpaque: KeepsValue,
+    C: ProducerContext<DeliveryOpaque = Carried<N>> + 'static,
+    N: Send + Sync,
 {
     /// The topic as this producer knows it; the brokers are not asked.
     pub(in crate::log::kafka) fn new(
@@ -49,19 +44,19 @@ where
         Ok(Self { producer, topic })
     }
 
-    /// Queues a record, whose value is the opaque's. When that fails the opaque is dropped, and there is no report.
+    /// Queues a record, whose value is the one that is carried. When that fails this is dropped, and there is no report.
     pub(in crate::log::kafka) fn send(
         &self,
         partition: u32,
         record: &Record,
-        opaque: C::DeliveryOpaque,
+        carried: Carried<N>,
     ) -> Result<(), RDKafkaErrorCode> {
-        let value = (opaque.value().as_ptr(), opaque.value().len());
-        let opaque = opaque.into_ptr();
+        let value = (carried.value().as_ptr(), carried.value().len());
+        let opaque = carried.into_ptr();
         let headers = Headers::of(record);
         let key = record.key.as_ref().map_or((ptr::null(), 0), |key| (key.as_ptr(), key.len()));
         // SAFETY: client and topic live; key and headers are copied or taken over by the call; the value stays where it
-        // is until the opaque comes back with the delivery report, or below.
+        // is until what is carried comes back with the delivery report, or below.
         let error = unsafe {
             bindings::rd_kafka_producev(
                 self.producer.client().native_ptr(),
@@ -87,8 +82,8 @@ where
             std::mem::forget(headers);
             return Ok(());
         }
-        // SAFETY: it was not queued, so the opaque is ours again, and nobody else has it.
-        drop(unsafe { C::DeliveryOpaque::from_ptr(opaque) });
+        // SAFETY: it was not queued, so what is carried is ours again, and nobody else has it.
+        drop(unsafe { Carried::<N>::from_ptr(opaque) });
         Err(error.into())
     }
 }
