@@ -111,8 +111,11 @@ impl Writer {
     ) -> Result<Appended, AppendError> {
         self.check_groups(&parts, partitions)?;
         let of = parts.len() as u32;
-        let (good, too_large): (Vec<_>, Vec<_>) =
-            parts.into_iter().partition(|part| part.value.len() <= limit);
+        let fits = |part: &TracePart| part.value.len() <= limit;
+        let (good, too_large) = match parts.iter().all(fits) {
+            true => (parts, Vec::new()),
+            false => parts.into_iter().partition(fits),
+        };
         let letter = |part| self.dead_letter(part, limit);
         let dead_letters = too_large.iter().map(letter).collect::<Result<_, _>>()?;
         let mut stamp = Stamp {
@@ -129,13 +132,11 @@ impl Writer {
         let mut state = self.lock();
         let mut next = state.clone();
         stamp.writer = next.id.to_vec();
+        let of_batch = stamp.encode_to_vec();
         // One piece of memory for the keys and stamps of all records.
         let mut small = BytesMut::with_capacity(good.len() * (KEY_BYTES + STAMP_BYTES));
-        let number = |part| {
-            stamp.part += 1;
-            next.place(part, &mut stamp, &mut small, partitions)
-        };
-        let placed = good.into_iter().map(number).collect();
+        let place = |(part, number)| next.place(part, number, &of_batch, &mut small, partitions);
+        let placed = good.into_iter().zip(1..).map(place).collect();
         let totals = next.changed_since(&state);
         let appended = self.log.append(placed);
         if let Err(AppendError::Failed { .. }) = &appended {
@@ -224,11 +225,13 @@ impl State {
         changed.map(|(partition, (now, _))| (partition as u32, *now)).collect()
     }
 
-    /// Gives a part its partition, and the stamp its numbers there; key and stamp are written into `small`.
+    /// Gives a part its partition, and a stamp of what is said of the batch and its own numbers; key and stamp are written into
+    /// `small`.
     fn place(
         &mut self,
         part: TracePart,
-        stamp: &mut Stamp,
+        number: u32,
+        of_batch: &[u8],
         small: &mut BytesMut,
         partitions: u32,
     ) -> Placed {
@@ -241,13 +244,19 @@ impl State {
         let totals = &mut self.totals[place];
         totals.records += 1;
         totals.spans += u64::from(part.spans);
-        stamp.total_records = totals.records;
-        stamp.total_spans = totals.spans;
-        stamp.spans = part.spans;
+        let own = Stamp {
+            part: number,
+            spans: part.spans,
+            total_records: totals.records,
+            total_spans: totals.spans,
+            ..Stamp::default()
+        };
         small.extend_from_slice(&key);
         let key = small.split().freeze();
+        // Two messages one behind the other are one (protobuf's encoding, "Last One Wins"): what is the same is written once.
+        small.extend_from_slice(of_batch);
         // It fails for want of room only, and this buffer grows.
-        let _ = stamp.encode(small);
+        let _ = own.encode(small);
         let headers = [(STAMP_HEADER.into(), small.split().freeze())].into();
         Placed { partition, record: Record { key: Some(key), headers, value: part.value } }
     }
