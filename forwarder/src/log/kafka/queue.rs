@@ -4,7 +4,7 @@ use crate::log::QueueSize;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::sync::Notify;
 
-/// Counts of records and bytes. Entered under the producer's lock, left by delivery reports.
+/// Counts of records and bytes. Entered under the producer's lock; an append leaves with its last delivery report.
 pub(super) struct Queue {
     limit: usize,
     records: AtomicUsize,
