@@ -30,8 +30,8 @@ async fn the_filters_benchmark_measures_every_case(ground: &Ground) -> Result<()
 
     let page = std::fs::read_to_string(directory.join("filter-performance.md"))?;
     let rows = page.lines().filter(|line| line.starts_with("| ") && line.contains(" … ")).count();
-    // Nine cases, five ratios, latency beside two exporters, six steps.
-    ensure!(rows == 9 + 5 + 2 + 6, "{rows} rows with figures:\n{page}");
+    // Ten cases, five ratios, latency beside two exporters, seven steps.
+    ensure!(rows == 10 + 5 + 2 + 7, "{rows} rows with figures:\n{page}");
     ensure!(!page.contains("NaN") && !page.contains("inf "), "{page}");
     let plot = std::fs::read_to_string(directory.join("filter-performance.svg"))?;
     ensure!(plot.trim_end().ends_with("</svg>"), "the plot has no end");
