@@ -13,7 +13,7 @@ use corpus::request;
 use libtest_mimic::{Arguments, Failed, Trial};
 use prost::Message;
 use spanferry::forward::request_of;
-use spanferry::ledger::{STAMP_HEADER, Stamp};
+use spanferry::ledger::Stamp;
 use spanferry::log::{Record, partition_of};
 use spanferry::otlp::count::count_spans;
 use spanferry::otlp::split::{split, split_by};
@@ -88,7 +88,7 @@ const HOT: [Hot; 7] = [
     Hot {
         name: "reading_a_stamp",
         run: || {
-            let headers = [(STAMP_HEADER.into(), stamp().encode_to_vec().into())].into();
+            let headers = stamp().headers();
             let record = Record { headers, ..Record::default() };
             counted(|| Stamp::of(&record));
         },

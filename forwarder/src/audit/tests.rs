@@ -1,7 +1,7 @@
 //! The sum, with a log that does as it is told: it holds while all is there, and says by number what is not.
 
 use super::*;
-use crate::ledger::{Account, Ahead, Claim, Fate, Kept, STAMP_HEADER, Stamp, Written};
+use crate::ledger::{Account, Ahead, Claim, Fate, Kept, Stamp, Written};
 use crate::log::double::Double;
 use crate::log::{Commit, Placed, Record};
 use bytes::Bytes;
@@ -33,7 +33,7 @@ fn stamp(number: u64) -> Stamp {
 }
 
 fn placed(stamp: &Stamp, spans: usize) -> Placed {
-    let headers = [(STAMP_HEADER.into(), Bytes::from(stamp.encode_to_vec()))].into();
+    let headers = stamp.headers();
     Placed { partition: 0, record: Record { headers, value: value(spans), ..Record::default() } }
 }
 

@@ -111,28 +111,25 @@ impl Writer {
     ) -> Result<Appended, AppendError> {
         self.check_groups(&parts, partitions)?;
         let of = parts.len() as u32;
-        let fits = |part: &TracePart| part.value.len() <= limit;
-        let (good, too_large) = match parts.iter().all(fits) {
-            true => (parts, Vec::new()),
-            false => parts.into_iter().partition(fits),
-        };
+        let (good, too_large): (Vec<_>, Vec<_>) =
+            parts.into_iter().partition(|part| part.value.len() <= limit);
         let letter = |part| self.dead_letter(part, limit);
         let dead_letters = too_large.iter().map(letter).collect::<Result<_, _>>()?;
-        let mut stamp = Stamp {
+        let records = good.len() as u64;
+        let spans = good.iter().map(|part| u64::from(part.spans)).sum();
+        // The order of the totals is the order of the append: both under one lock.
+        let mut state = self.lock();
+        let mut next = state.clone();
+        let of_batch = Stamp {
+            writer: next.id.to_vec(),
             source: sender.source.to_vec(),
             sequence: sender.sequence,
             dropped: sender.dropped,
             parts: of,
             received_unix_ms: now_ms,
             ..Stamp::default()
-        };
-        let records = good.len() as u64;
-        let spans = good.iter().map(|part| u64::from(part.spans)).sum();
-        // The order of the totals is the order of the append: both under one lock.
-        let mut state = self.lock();
-        let mut next = state.clone();
-        stamp.writer = next.id.to_vec();
-        let of_batch = stamp.encode_to_vec();
+        }
+        .encode_to_vec();
         // One piece of memory for the keys and stamps of all records.
         let mut small = BytesMut::with_capacity(good.len() * (KEY_BYTES + STAMP_BYTES));
         let place = |(part, number)| next.place(part, number, &of_batch, &mut small, partitions);

@@ -3,10 +3,8 @@
 use crate::forward::letter_headers::{FAULT, LEFT_OUT, OFFSET, PARTITION, PREFIX, REASON, TOPIC};
 use crate::forward::spans_in;
 use crate::ledger::Stamp;
-use crate::log::{Record, StoredRecord};
-use bytes::Bytes;
+use crate::log::{Header, Record, StoredRecord};
 use serde::Serialize;
-use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
@@ -69,9 +67,8 @@ impl Letter {
     /// The record to be written again: as it was, without what made it a letter and without the stamp of its writer,
     /// whose numbers are told already.
     pub fn to_write_again(stored: &StoredRecord) -> Record {
-        let is_kept = |(name, _): &&(Cow<'static, str>, Bytes)| {
-            !name.starts_with(PREFIX) && name != crate::ledger::STAMP_HEADER
-        };
+        let is_kept =
+            |(name, _): &&Header| !name.starts_with(PREFIX) && name != crate::ledger::STAMP_HEADER;
         let headers = stored.record.headers.iter().filter(is_kept).cloned().collect();
         Record { headers, ..stored.record.clone() }
     }
@@ -111,6 +108,7 @@ impl Serialize for Number {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use bytes::Bytes;
 
     fn stored(headers: &[(&str, &str)]) -> StoredRecord {
         let header = |(name, value): &(&str, &str)| {

@@ -1,6 +1,6 @@
 //! What the bridge writes into each record's one header: who wrote it, and how much before it in this partition.
 
-use crate::log::Record;
+use crate::log::{Headers, Record};
 use prost::Message;
 
 /// The name of the record's header.
@@ -45,6 +45,11 @@ impl Stamp {
     /// The stamp of a record; `None` if it has none that can be read.
     pub fn of(record: &Record) -> Option<Self> {
         Self::decode(&record.header(STAMP_HEADER)?[..]).ok()
+    }
+
+    /// The headers of a record that has this stamp and nothing else.
+    pub fn headers(&self) -> Headers {
+        [(STAMP_HEADER.into(), self.encode_to_vec().into())].into()
     }
 
     /// What it says of its writer; `None` if it is not one of ours.

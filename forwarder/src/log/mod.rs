@@ -22,7 +22,7 @@ pub use error::{AppendError, LogError};
 pub use location::{LocationError, LogLocation};
 pub use look::{Scan, Standing, Stretch};
 pub use partitioner::partition_of;
-pub use record::{Headers, Placed, Record, StoredRecord};
+pub use record::{Header, Headers, Placed, Record, StoredRecord};
 pub use settings::{LogSettings, Retention, TopicSettings};
 
 use async_trait::async_trait;

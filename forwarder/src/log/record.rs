@@ -4,9 +4,12 @@ use bytes::Bytes;
 use smallvec::SmallVec;
 use std::borrow::Cow;
 
-/// A record's headers: name and value, in order; names may repeat. The one that our own records have, under a name that is
+/// Name and value.
+pub type Header = (Cow<'static, str>, Bytes);
+
+/// A record's headers, in order; names may repeat. The one that our own records have, under a name that is
 /// known, takes no memory beside the record.
-pub type Headers = SmallVec<[(Cow<'static, str>, Bytes); 1]>;
+pub type Headers = SmallVec<[Header; 1]>;
 
 /// What is stored: nothing of it is changed on the way.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

@@ -42,7 +42,7 @@ impl Entry {
             received_unix_ms: self.received_ms,
             ..Stamp::default()
         };
-        let headers = [(STAMP_HEADER.into(), stamp.encode_to_vec().into())].into();
+        let headers = stamp.headers();
         Placed { partition: 0, record: Record { key: None, headers, value: self.body.clone() } }
     }
 

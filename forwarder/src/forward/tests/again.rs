@@ -1,7 +1,7 @@
 //! What comes twice, and what does not come: repeats, restarts, and losses that the totals tell.
 
 use super::*;
-use crate::ledger::{STAMP_HEADER, Stamp};
+use crate::ledger::Stamp;
 use crate::log::{Assignment, Record, StoredRecord};
 
 #[tokio::test(start_paused = true)]
@@ -28,7 +28,7 @@ async fn what_was_delivered_beyond_the_commit_is_not_sent_again_by_the_next_read
 async fn a_filters_batch_that_was_written_twice_is_delivered_once() {
     let rig = Rig::start(Settings::default());
     let stamp = Stamp { source: b"vm".to_vec(), sequence: 7, ..Stamp::default() };
-    let headers = [(STAMP_HEADER.into(), Bytes::from(stamp.encode_to_vec()))].into();
+    let headers = stamp.headers();
     let record = Record { headers, value: value("a"), ..Record::default() };
     let stored =
         |offset| StoredRecord { partition: 0, offset, timestamp_ms: 1, record: record.clone() };
@@ -49,7 +49,7 @@ fn written(totals: impl IntoIterator<Item = u64>) -> Vec<StoredRecord> {
             spans: 1,
             ..Stamp::default()
         };
-        let headers = [(STAMP_HEADER.into(), Bytes::from(stamp.encode_to_vec()))].into();
+        let headers = stamp.headers();
         let record = Record { headers, value: value(&format!("{total}")), ..Record::default() };
         StoredRecord { partition: 0, offset: total as i64 - 1, timestamp_ms: 1, record }
     };

@@ -1,7 +1,7 @@
 //! Fresh records overtake a backlog: each is delivered once, whoever reads it first, and the account knows nothing of it.
 
 use super::*;
-use crate::ledger::{Kept, STAMP_HEADER, Stamp};
+use crate::ledger::{Kept, Stamp};
 use crate::log::double::records;
 use crate::log::{Assignment, Record, StoredRecord};
 
@@ -141,7 +141,7 @@ async fn what_a_commit_has_no_room_for_does_not_overtake() {
 async fn a_batch_that_was_written_twice_is_delivered_once_whichever_is_read_first() {
     let rig = with_a_backlog(single()).await;
     let stamp = Stamp { source: b"vm".to_vec(), sequence: 7, ..Stamp::default() };
-    let headers = [(STAMP_HEADER.into(), Bytes::from(stamp.encode_to_vec()))].into();
+    let headers = stamp.headers();
     let record = Record { headers, value: value("a"), ..Record::default() };
     let stored =
         |offset| StoredRecord { partition: 0, offset, timestamp_ms: 1, record: record.clone() };
@@ -158,7 +158,7 @@ async fn a_batch_that_was_written_twice_is_delivered_once_whichever_is_read_firs
 #[tokio::test(start_paused = true)]
 async fn a_repeat_of_a_record_on_its_way_is_settled_with_it() {
     let stamp = Stamp { source: b"vm".to_vec(), sequence: 7, ..Stamp::default() };
-    let headers = [(STAMP_HEADER.into(), Bytes::from(stamp.encode_to_vec()))].into();
+    let headers = stamp.headers();
     let record = Record { headers, value: value("slow"), ..Record::default() };
     let stored =
         |offset| StoredRecord { partition: 0, offset, timestamp_ms: 1, record: record.clone() };

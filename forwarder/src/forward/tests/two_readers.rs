@@ -2,10 +2,9 @@
 //! what is delivered, what a commit knew is not sent again, and every record is.
 
 use super::super::partition::{Due, Partition};
-use crate::ledger::{Fate, Kept, STAMP_HEADER, Stamp};
+use crate::ledger::{Fate, Kept, Stamp};
 use crate::log::{Assignment, Commit, Record, StoredRecord};
 use proptest::prelude::*;
-use prost::Message;
 use std::collections::{BTreeMap, BTreeSet};
 
 #[derive(Debug, Clone)]
@@ -59,7 +58,7 @@ impl World {
                 sequence: (*number).into(),
                 ..Stamp::default()
             };
-            let headers = [(STAMP_HEADER.into(), stamp.encode_to_vec().into())].into();
+            let headers = stamp.headers();
             let value = if *number > 0 { vec![*number] } else { vec![0, offset as u8] };
             let record = Record { headers, value: value.into(), ..Record::default() };
             StoredRecord { partition: 0, offset, timestamp_ms: 1, record }

@@ -3,8 +3,8 @@
 //! Files, bottom up: `block` (bytes of records) → `unsynced` (what a failed sync leaves) → `store` (tables) → `topic` (what is
 //! known of it in memory) → `retention` (what may go) → `queue` (what waits) → `verdict` (whether the disk keeps it) → `writer`
 //! (the one thread that writes) → `set_aside` (what cannot be read) → `fetch` (blocks from disk) → `follow` (the next ones, as they
-//! come) → `reader`, `look` and
-//! `recent` (without a group), `waiting` (what a group has still to read), `directory` (open and lock).
+//! come) → `reader`, `look` and `recent` (without a group), `waiting` (what a group has still to read), `directory` (open and
+//! lock).
 
 mod block;
 mod directory;

@@ -46,14 +46,9 @@ impl Pending {
         self.reported(1);
     }
 
-    /// A record was not acknowledged: nor is the append.
-    pub(super) fn failed(&self, error: AppendError) {
+    /// So many of its records were not acknowledged, or not handed over: nor is the append.
+    pub(super) fn failed(&self, records: usize, error: AppendError) {
         self.answer(Err(error));
-        self.reported(1);
-    }
-
-    /// So many of its records were not handed over, and have no report: nobody waits for the append any more.
-    pub(super) fn not_sent(&self, records: usize) {
         self.reported(records);
     }
 
@@ -103,7 +98,7 @@ mod tests {
     fn one_failed_record_fails_the_append_whatever_comes_later() {
         let (pending, acknowledgement, _) = append(2);
         let error = AppendError::Failed { topic: "t".into(), detail: "no".into() };
-        pending.failed(error.clone());
+        pending.failed(1, error.clone());
         pending.stored(1, 10);
         assert_eq!(acknowledgement.now_or_never(), Some(Err(error)));
     }
@@ -112,9 +107,10 @@ mod tests {
     fn records_leave_the_queue_with_the_last_of_them_stored_or_not() {
         let (pending, _, queue) = append(4);
         pending.stored(0, 10);
-        pending.failed(AppendError::Closed { topic: "t".into() });
+        let closed = AppendError::Closed { topic: "t".into() };
+        pending.failed(1, closed.clone());
         assert_eq!(queue.size(), QueueSize { records: 4, bytes: BYTES });
-        pending.not_sent(2);
+        pending.failed(2, closed);
         assert_eq!(queue.size(), QueueSize::default());
     }
 

@@ -132,7 +132,7 @@ impl Producer {
         for (sent, (Placed { partition, record }, value)) in records.iter().zip(carried).enumerate()
         {
             if let Err(detail) = writer.send(*partition, record, value) {
-                pending.not_sent(count - sent);
+                pending.failed(count - sent, self.failed(detail.clone()));
                 return Err(detail);
             }
         }

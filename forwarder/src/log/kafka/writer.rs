@@ -119,7 +119,7 @@ impl ProducerContext for Deliveries {
                 self.reach.answered();
                 pending.stored(carried.index(), message.offset());
             }
-            Err((error, _)) => pending.failed(self.failure(error)),
+            Err((error, _)) => pending.failed(1, self.failure(error)),
         }
     }
 }
