@@ -42,7 +42,7 @@ impl BuildHasher for Seeded {
     }
 }
 
-/// Multiplies the two halves, each mixed with the seed, and folds the product.
+/// Multiplies the two halves, each mixed with the seed, and folds the product twice.
 struct Folded(u64);
 
 impl Hasher for Folded {
@@ -50,7 +50,10 @@ impl Hasher for Folded {
         const ODD: u64 = 0x9e37_79b9_7f4a_7c15;
         let (low, high) = (id as u64 ^ self.0, (id >> 64) as u64 ^ self.0.wrapping_mul(ODD));
         let product = u128::from(low).wrapping_mul(u128::from(high));
-        self.0 = (product as u64 ^ (product >> 64) as u64).wrapping_mul(ODD) ^ low ^ high;
+        let folded = product as u64 ^ (product >> 64) as u64;
+        // The table takes places from the low bits, which a product of even numbers leaves poor.
+        let mixed = (folded ^ low ^ high).wrapping_mul(ODD);
+        self.0 = mixed ^ (mixed >> 32);
     }
 
     fn write(&mut self, bytes: &[u8]) {
