@@ -11,7 +11,7 @@ use spanferry::forward::request_of;
 use spanferry::log::embedded::EmbeddedLog;
 use spanferry::log::{Log, LogSettings, Placed, Record, partition_of};
 use spanferry::otlp::count::count_spans;
-use spanferry::otlp::split::{split, split_by};
+use spanferry::otlp::split::{split, split_by, split_ordered};
 use std::hint::black_box;
 
 const SPANS: usize = 1_000;
@@ -30,6 +30,9 @@ fn splits(criterion: &mut Criterion) {
     }
     let request = request(SPANS, 1);
     let partition = |trace: &[u8; 16]| partition_of(hex::encode(trace).as_bytes(), 8);
+    group.bench_function("1 span a trace, in the order of partitions", |bencher| {
+        bencher.iter(|| split_ordered(black_box(&request), LIMIT, partition));
+    });
     group.bench_function("1 span a trace, by partition", |bencher| {
         bencher.iter(|| split_by(black_box(&request), LIMIT, 8, partition));
     });

@@ -10,7 +10,7 @@ use corpus::request;
 use spanferry::forward::request_of;
 use spanferry::log::{Record, partition_of};
 use spanferry::otlp::count::count_spans;
-use spanferry::otlp::split::{split, split_by};
+use spanferry::otlp::split::{TraceId, split, split_by, split_ordered};
 
 const LIMIT: usize = 1_000_000;
 
@@ -20,18 +20,25 @@ fn allocations<T>(work: impl FnOnce() -> T) -> (u64, u64) {
     (info.count_total, info.bytes_max)
 }
 
+fn partition(trace: &TraceId) -> u32 {
+    partition_of(&trace.map(|byte| byte % 16 + b'a'), 8)
+}
+
 #[test]
 fn a_split_allocates_a_few_lists_and_one_piece_for_all_values() {
     // The seed of the hash is drawn once a process.
     drop(split(&request(2, 1), LIMIT));
     for (spans, of_a_trace) in [(10, 1), (1_000, 1), (1_000, 5), (10_000, 5)] {
         let request = request(spans, of_a_trace);
-        let (count, bytes) = allocations(|| split(&request, LIMIT));
-        let doublings = u64::from(spans.ilog2());
-        assert!(count <= 12 + 3 * doublings, "{count} allocations for {spans} spans");
+        let few = 12 + 3 * u64::from(spans.ilog2());
         // The values, and what is known of each span and each trace.
         let most = 2 * request.len() as u64 + 300 * spans as u64;
-        assert!(bytes <= most, "{bytes} bytes for {spans} spans of {} bytes", request.len());
+        let as_it_comes = allocations(|| split(&request, LIMIT));
+        let ordered = allocations(|| split_ordered(&request, LIMIT, partition));
+        for ((count, bytes), few) in [(as_it_comes, few), (ordered, few + 4)] {
+            assert!(count <= few, "{count} allocations for {spans} spans");
+            assert!(bytes <= most, "{bytes} bytes for {spans} spans of {} bytes", request.len());
+        }
     }
 }
 
@@ -46,7 +53,6 @@ fn a_request_of_one_trace_is_not_copied() {
 fn traces_of_a_partition_are_put_together_without_an_allocation_each() {
     drop(split(&request(2, 1), LIMIT));
     let request = request(1_000, 1);
-    let partition = |trace: &[u8; 16]| partition_of(&trace.map(|byte| byte % 16 + b'a'), 8);
     let (count, _) = allocations(|| split_by(&request, LIMIT, 8, partition));
     assert!(count <= 50, "{count} allocations");
 }

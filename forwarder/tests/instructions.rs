@@ -16,7 +16,7 @@ use spanferry::forward::request_of;
 use spanferry::ledger::Stamp;
 use spanferry::log::{Record, partition_of};
 use spanferry::otlp::count::count_spans;
-use spanferry::otlp::split::{split, split_by};
+use spanferry::otlp::split::{TraceId, split, split_by, split_ordered};
 use std::hint::black_box;
 use std::process::{Command, ExitCode, Stdio};
 
@@ -34,7 +34,7 @@ struct Hot {
     bound: u64,
 }
 
-const HOT: [Hot; 7] = [
+const HOT: [Hot; 8] = [
     Hot {
         name: "splitting_traces_of_one_span",
         run: || {
@@ -52,10 +52,17 @@ const HOT: [Hot; 7] = [
         bound: 8_560_000,
     },
     Hot {
+        name: "splitting_in_the_order_of_partitions",
+        run: || {
+            let request = warmed(request(SPANS, 1));
+            counted(|| split_ordered(&request, LIMIT, partition));
+        },
+        bound: 24_500_000,
+    },
+    Hot {
         name: "splitting_by_partition",
         run: || {
             let request = warmed(request(SPANS, 1));
-            let partition = |trace: &[u8; 16]| partition_of(&trace.map(|byte| byte % 16 + b'a'), 8);
             counted(|| split_by(&request, LIMIT, 8, partition));
         },
         bound: 15_200_000,
@@ -95,6 +102,10 @@ const HOT: [Hot; 7] = [
         bound: 14_000,
     },
 ];
+
+fn partition(trace: &TraceId) -> u32 {
+    partition_of(&trace.map(|byte| byte % 16 + b'a'), 8)
+}
 
 fn main() -> ExitCode {
     if let Ok(name) = std::env::var(COUNTED) {

@@ -5,7 +5,7 @@ use super::repeats::Sender;
 use super::settings::RecordOf;
 use crate::ledger::{STAMP_HEADER, Stamp, WriterTotals};
 use crate::log::{Acknowledgement, AppendError, Log, LogError, Placed, Record, partition_of};
-use crate::otlp::split::{Split, TraceId, TracePart, split, split_by};
+use crate::otlp::split::{Split, TraceId, TracePart, split, split_by, split_ordered};
 use crate::otlp::wire::WireError;
 use bytes::{Bytes, BytesMut};
 use prost::Message;
@@ -60,14 +60,14 @@ impl Writer {
         Self { log, dead_letters, metrics, record, state: Mutex::new(State::new()) }
     }
 
-    /// Divides a batch into what its records will hold, each within `limit` bytes unless it is one span. While the
-    /// partitions are not known (0) a record holds one trace.
+    /// Divides a batch into what its records will hold, each within `limit` bytes unless it is one span; the records of a
+    /// partition follow each other, as the log takes them. While the partitions are not known (0) a record holds one trace.
     pub fn divide(&self, body: &Bytes, limit: usize, partitions: u32) -> Result<Split, WireError> {
+        let partition = |trace: &TraceId| partition_of(&key(trace), partitions);
         match (self.record, partitions) {
-            (RecordOf::Trace, _) | (RecordOf::Batch, 0) => split(body, limit),
-            (RecordOf::Batch, _) => {
-                split_by(body, limit, partitions, |trace| partition_of(&key(trace), partitions))
-            }
+            (_, 0) => split(body, limit),
+            (RecordOf::Trace, _) => split_ordered(body, limit, partition),
+            (RecordOf::Batch, _) => split_by(body, limit, partitions, partition),
         }
     }
 
@@ -103,7 +103,7 @@ impl Writer {
     /// Appends the parts of one batch, all or none; those above `limit` bytes as dead letters.
     pub fn append(
         &self,
-        parts: Vec<TracePart>,
+        mut parts: Vec<TracePart>,
         limit: usize,
         sender: &Sender,
         partitions: u32,
@@ -111,12 +111,11 @@ impl Writer {
     ) -> Result<Appended, AppendError> {
         self.check_groups(&parts, partitions)?;
         let of = parts.len() as u32;
-        let (good, too_large): (Vec<_>, Vec<_>) =
-            parts.into_iter().partition(|part| part.value.len() <= limit);
+        let too_large: Vec<_> = parts.extract_if(.., |part| part.value.len() > limit).collect();
         let letter = |part| self.dead_letter(part, limit);
         let dead_letters = too_large.iter().map(letter).collect::<Result<_, _>>()?;
-        let records = good.len() as u64;
-        let spans = good.iter().map(|part| u64::from(part.spans)).sum();
+        let records = parts.len() as u64;
+        let spans = parts.iter().map(|part| u64::from(part.spans)).sum();
         // The order of the totals is the order of the append: both under one lock.
         let mut state = self.lock();
         let mut next = state.clone();
@@ -131,9 +130,9 @@ impl Writer {
         }
         .encode_to_vec();
         // One piece of memory for the keys and stamps of all records.
-        let mut small = BytesMut::with_capacity(good.len() * (KEY_BYTES + STAMP_BYTES));
+        let mut small = BytesMut::with_capacity(parts.len() * (KEY_BYTES + STAMP_BYTES));
         let place = |(part, number)| next.place(part, number, &of_batch, &mut small, partitions);
-        let placed = good.into_iter().zip(1..).map(place).collect();
+        let placed = parts.into_iter().zip(1..).map(place).collect();
         let totals = next.changed_since(&state);
         let appended = self.log.append(placed);
         if let Err(AppendError::Failed { .. }) = &appended {

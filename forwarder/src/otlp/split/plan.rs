@@ -20,7 +20,8 @@ pub struct Plan {
     pub scopes: Envelopes,
     /// In the order of the request.
     pub spans: Vec<SpanAt>,
-    /// Each trace (or the first one of each group) with its number of spans, in the order in which they first appear.
+    /// Each trace (or the first one of each group) with its number of spans, in the order in which they first appear unless
+    /// they are put into another.
     pub traces: Vec<(TraceId, u32)>,
     slots: Slots,
     /// Spans without a usable trace id.
@@ -121,6 +122,20 @@ impl Plan {
             span.trace = numbers[span.trace];
         }
         self.traces = joined;
+    }
+
+    /// Puts the traces of a group one behind the other; in a group they stay in their order.
+    pub fn order(&mut self, group: impl Fn(&TraceId) -> u32) {
+        let mut order: Vec<usize> = (0..self.traces.len()).collect();
+        order.sort_by_cached_key(|trace| group(&self.traces[*trace].0));
+        let mut numbers = vec![0; order.len()];
+        for (number, trace) in order.iter().enumerate() {
+            numbers[*trace] = number;
+        }
+        for span in &mut self.spans {
+            span.trace = numbers[span.trace];
+        }
+        self.traces = order.iter().map(|trace| self.traces[*trace]).collect();
     }
 
     /// The spans of each trace together, in their order; most requests have them so.

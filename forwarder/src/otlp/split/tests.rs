@@ -181,6 +181,20 @@ fn traces_of_a_group_share_a_part_and_keep_their_order() {
 }
 
 #[test]
+fn parts_of_a_group_stand_one_behind_the_other_in_the_list_and_in_memory() {
+    let message = request(&[vec![vec![1, 2, 3, 1], vec![4]], vec![vec![2, 5]]]);
+    let bytes = message.encode_to_vec().into();
+    let ordered = split_ordered(&bytes, usize::MAX, |trace| u32::from(trace[0] % 2)).unwrap();
+    let ids: Vec<u8> = ordered.traces.iter().map(|part| part.trace_id[0]).collect();
+    assert_eq!(ids, [2, 4, 1, 3, 5], "in a group in the order in which they first appear");
+    let mut beside = ordered.traces.windows(2);
+    assert!(beside.all(|two| two[0].value.as_ptr_range().end == two[1].value.as_ptr()));
+    let mut parts = ordered.traces;
+    parts.sort_by_key(|part| part.trace_id);
+    assert_eq!(parts, split(&bytes, usize::MAX).unwrap().traces, "each as it is without groups");
+}
+
+#[test]
 fn a_group_above_the_limit_is_divided_by_its_spans() {
     let message = request(&[vec![(1..=40).collect()]]);
     let split = split_by(&message.encode_to_vec().into(), 600, 1, |_| 0).unwrap();
@@ -211,6 +225,23 @@ proptest! {
         let joined: Vec<u8> = split_message(&message).traces.iter().flat_map(|p| p.value.to_vec()).collect();
         prop_assert_eq!(count_spans(&joined).unwrap() as usize, flat(&message).len());
         prop_assert!(ExportTraceServiceRequest::decode(&joined[..]).is_ok());
+    }
+
+    #[test]
+    fn groups_change_nothing_but_the_order(
+        shape in proptest::collection::vec(proptest::collection::vec(proptest::collection::vec(0u8..9, 0..8), 0..4), 0..4),
+        groups in 1u8..5,
+        limit in 100usize..600,
+    ) {
+        let bytes: Bytes = request(&shape).encode_to_vec().into();
+        let group = |trace: &TraceId| u32::from(trace[0] % groups);
+        let mut ordered = split_ordered(&bytes, limit, group).unwrap();
+        prop_assert!(ordered.traces.is_sorted_by_key(|part| group(&part.trace_id)));
+        let mut plain = split(&bytes, limit).unwrap();
+        for split in [&mut ordered, &mut plain] {
+            split.traces.sort_by_key(|part| part.trace_id);
+        }
+        prop_assert_eq!(ordered, plain);
     }
 
     #[test]
