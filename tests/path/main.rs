@@ -37,6 +37,7 @@ mod torture;
 mod traps;
 mod truncated;
 mod unchanged;
+mod unreadable;
 
 fn main() -> std::process::ExitCode {
     let claims = [
@@ -58,6 +59,7 @@ fn main() -> std::process::ExitCode {
         unchanged::tests(),
         shared_records::tests(),
         oversize::tests(),
+        unreadable::tests(),
         lost::tests(),
         ledger::tests(),
         truncated::tests(),

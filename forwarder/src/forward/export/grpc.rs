@@ -20,6 +20,17 @@ use tower::Service;
 /// A destination that vanished without a word is noticed by this.
 const KEEP_ALIVE: Duration = Duration::from_secs(10);
 
+/// What servers say, with a code that blames themselves, of a request whose bytes they cannot read: grpc-go (two versions), Python and
+/// gRPC's C core, grpc-js, grpc-java, tonic. They would say so for ever, and whoever comes behind would wait.
+const UNREADABLE: [&str; 6] = [
+    "grpc: error unmarshalling request",
+    "grpc: failed to unmarshal the received message",
+    "Exception deserializing request",
+    "Error deserializing request",
+    "Invalid protobuf byte sequence",
+    "failed to decode Protobuf message",
+];
+
 /// A client over one connection, which is made when it is needed and made again when it broke.
 pub struct Grpc {
     channel: Channel,
@@ -105,11 +116,12 @@ impl Export for Grpc {
 /// and until then the records wait.
 fn of_status(status: &Status) -> Outcome {
     let reason = format!("gRPC {:?}: {}", status.code(), status.message());
+    let says = |words: &[&str]| words.iter().any(|words| status.message().contains(words));
     // grpc-go's words, and tonic's.
-    let too_large =
-        ["larger than max", "too large"].iter().any(|words| status.message().contains(words));
+    let too_large = says(&["larger than max", "too large"]);
     match status.code() {
         Code::InvalidArgument => Outcome::Refused { reason },
+        Code::Internal if says(&UNREADABLE) => Outcome::Refused { reason },
         Code::ResourceExhausted | Code::OutOfRange if too_large => Outcome::TooLarge { reason },
         code => {
             let after = RpcStatus::decode(status.details()).ok().and_then(|s| s.retry_after());
@@ -140,6 +152,9 @@ mod tests {
     fn only_what_blames_the_data_is_final() {
         let refused = |status| !matches!(of_status(&status), Outcome::Retry { .. });
         assert!(refused(Status::invalid_argument("bad span")));
+        let unreadable = "grpc: error unmarshalling request: unexpected EOF";
+        assert!(refused(Status::internal(unreadable)));
+        assert!(!refused(Status::unavailable(unreadable)), "a proxy's word for a server behind it");
         let status = Status::resource_exhausted("received message larger than max (5 vs. 4)");
         assert!(matches!(of_status(&status), Outcome::TooLarge { .. }));
         for status in [
