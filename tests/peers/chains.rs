@@ -42,7 +42,7 @@ impl Chain {
         let topic = ground.topic(ground.arguments.partitions).await?;
         let sink = Sink::start()?;
         let bridge = Bridge::start(ground, side, &topic, records).await?;
-        let to = sink.address();
+        let to = (Protocol::Grpc, sink.address());
         let from = (&topic, records);
         let forwarder = Forwarder::start(ground, side, from, &topic.name, to).await?;
         Ok(Chain { bridge, forwarder, sink, corpus })

@@ -192,7 +192,8 @@ async fn sample(ground: &Ground, place: Place, corpus: &Arc<Corpus>) -> Result<S
     drop(bridge);
     let kafka_bytes = topic.bytes(&ground.kafka)? as f64 / extent.spans as f64;
     let backlog = Backlog { topic, records, corpus: corpus.clone(), extent, first };
-    let drained = backlog.drain(ground, Side::Spanferry, &Sink::start()?).await?;
+    let sink = Sink::start()?;
+    let drained = backlog.drain(ground, Side::Spanferry, Protocol::Grpc, &sink).await?;
     Ok(Sample {
         bridge_us: used.cpu_us(extent.spans),
         broker_us: broker.read()?.cpu_us(extent.spans),

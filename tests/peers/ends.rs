@@ -61,7 +61,7 @@ impl End {
         let (jaeger, forwarder) = match side {
             Side::Spanferry => {
                 let jaeger = Collector::start(&directory, JAEGER, &[]).await?;
-                let to = jaeger.grpc();
+                let to = (Protocol::Grpc, jaeger.grpc());
                 let from = (&topic, records);
                 let forwarder = Forwarder::start(ground, side, from, &topic.name, to).await?;
                 (jaeger, Some(forwarder))

@@ -49,7 +49,8 @@ async fn forwarder(ground: &Ground) -> Result<String> {
     sink.await_load(backlog.first, &backlog.corpus, &backlog.extent);
     let (_, group) = ground.place("group")?;
     let from = (&backlog.topic, records);
-    let own = Forwarder::start(ground, Side::Spanferry, from, &group, sink.address()).await?;
+    let to = (Protocol::Grpc, sink.address());
+    let own = Forwarder::start(ground, Side::Spanferry, from, &group, to).await?;
     let recording = Recording::start(&ground.place("perf")?.0, own.id()).await?;
     let all = backlog.extent.requests;
     sink.until("the last span", |seen| seen.whole == all).await?;

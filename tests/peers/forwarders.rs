@@ -29,13 +29,19 @@ pub struct Backlog {
 }
 
 /// Measures both over all rounds, with a backlog of so many spans.
-pub async fn compare(ground: &Ground, records: Records, spans: u64) -> Result<Comparison> {
+pub async fn compare(
+    ground: &Ground,
+    records: Records,
+    protocol: Protocol,
+    spans: u64,
+) -> Result<Comparison> {
+    let name = format!("{}, {}", records.name(), protocol.name());
     let (backlog, count) = Backlog::fill(ground, records, spans).await.context("the backlog")?;
     let sink = Sink::start()?;
-    let drain = async |side: Side| backlog.drain(ground, side, &sink).await;
-    let rounds = ground.rounds(&format!("forwarder, {}", records.name()), drain).await?;
+    let drain = async |side: Side| backlog.drain(ground, side, protocol, &sink).await;
+    let rounds = ground.rounds(&format!("forwarder, {name}"), drain).await?;
     let note = format!("{} spans in {count} records", backlog.extent.spans);
-    Ok(Comparison { name: records.name(), note, rounds })
+    Ok(Comparison { name, note, rounds })
 }
 
 impl Backlog {
@@ -57,10 +63,16 @@ impl Backlog {
 
     /// One side drains it from its beginning. Counted from the first request at the sink, so that no start-up is in it; where all
     /// came with that one, from the start.
-    pub async fn drain(&self, ground: &Ground, side: Side, sink: &Sink) -> Result<Slice> {
+    pub async fn drain(
+        &self,
+        ground: &Ground,
+        side: Side,
+        protocol: Protocol,
+        sink: &Sink,
+    ) -> Result<Slice> {
         sink.await_load(self.first, &self.corpus, &self.extent);
         let (_, group) = ground.place("group")?;
-        let (start, to) = (Instant::now(), sink.address());
+        let (start, to) = (Instant::now(), (protocol, sink.address()));
         let forwarder = Forwarder::start(ground, side, (&self.topic, self.records), &group, to);
         let forwarder = forwarder.await?;
         let birth = Meter::from_birth(&[forwarder.id()]);

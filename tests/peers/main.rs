@@ -147,14 +147,15 @@ async fn measure(ground: &Ground) -> Result<Results> {
         }
     }
     let forwarders = [
-        (Records::of_traces(FIVE), backlog),
-        (Records::of_traces(GATEWAY), backlog / 5),
-        (Records::of_batches(GATEWAY), backlog / 5),
+        (Records::of_traces(FIVE), Protocol::Grpc, backlog),
+        (Records::of_traces(FIVE), Protocol::Http, backlog),
+        (Records::of_traces(GATEWAY), Protocol::Grpc, backlog / 5),
+        (Records::of_batches(GATEWAY), Protocol::Grpc, backlog / 5),
     ];
-    for (records, spans) in ground.some_of(&forwarders) {
-        let name = format!("forwarder {}", records.name());
+    for (records, protocol, spans) in ground.some_of(&forwarders) {
+        let name = format!("forwarder {} {}", records.name(), protocol.name());
         if ground.wants(&name) {
-            let compared = forwarders::compare(ground, records, spans).await;
+            let compared = forwarders::compare(ground, records, protocol, spans).await;
             results.forwarders.push(compared.context(name)?);
         }
     }

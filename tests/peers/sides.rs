@@ -77,28 +77,37 @@ impl Bridge {
 }
 
 impl Forwarder {
-    /// Starts one that reads `topic`, with these records in it, as `group` and sends to `to` over OTLP/gRPC.
+    /// Starts one that reads `topic`, with these records in it, as `group` and sends over this protocol to this address.
     pub async fn start(
         ground: &Ground,
         side: Side,
         (topic, records): (&Topic, Records),
         group: &str,
-        to: SocketAddr,
+        (protocol, to): (Protocol, SocketAddr),
     ) -> Result<Forwarder> {
         let (directory, _) = ground.place("forwarder")?;
         Ok(match side {
             Side::Spanferry => {
                 let (log, to) = (topic.location(&ground.kafka), format!("http://{to}"));
-                let more = ["--group", group, "--protocol", "grpc"];
+                let spoken = match protocol {
+                    Protocol::Http => "http",
+                    Protocol::Grpc => "grpc",
+                };
+                let more = ["--group", group, "--protocol", spoken];
                 let started = Spanferry::forward("forward", &directory, &log, &to, &more);
                 Forwarder::Spanferry(started.await?)
             }
             Side::Collector => {
                 let queue = records.queue(ground.arguments.partitions);
+                let exporter = match protocol {
+                    Protocol::Http => "otlphttp",
+                    Protocol::Grpc => "otlp",
+                };
                 let variables = [
                     ("KAFKA_BROKERS", ground.kafka.address()),
                     ("KAFKA_TOPIC", topic.name.clone()),
                     ("KAFKA_GROUP", group.to_owned()),
+                    ("EXPORTER", exporter.to_owned()),
                     ("DESTINATION", to.to_string()),
                     ("QUEUE", queue.is_some().to_string()),
                     ("QUEUE_SPANS", queue.unwrap_or(1).to_string()),

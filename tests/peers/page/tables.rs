@@ -34,9 +34,9 @@ pub fn all(results: &Results) -> String {
     text += &settings(&results.settings);
     text += &section(
         "Forwarder: Kafka in, OTLP out",
-        "Both drain the same backlog, written by our bridge, over OTLP/gRPC into a sink that is not the bottleneck. The Collector has for \
-         each the queue that costs it least: it waits for half as many records as there are partitions with a record a trace, and there is \
-         none with `--record batch`, where a record holds several traces of one request.",
+        "Both drain the same backlog, written by our bridge, into a sink that is not the bottleneck. The Collector has for each the queue \
+         that costs it least: it waits for half as many records as there are partitions with a record a trace, and there is none with \
+         `--record batch`, where a record holds several traces of one request.",
         &results.forwarders,
         &[CPU, SPEED, DRAIN, MEMORY],
     );
