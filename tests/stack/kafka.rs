@@ -108,6 +108,8 @@ impl Kafka {
     /// Starts its process and does not wait.
     pub fn launch(&mut self) -> Result<()> {
         let mut command = java()?;
+        // Its libraries are unpacked there, and stay after a kill.
+        command.arg(format!("-Djava.io.tmpdir={}", self.directory.display()));
         command.args(&self.jvm).args(["-Xmx512m", "-cp"]).arg(class_path()?).arg("kafka.Kafka");
         command.arg(self.configuration()).current_dir(&self.directory);
         self.process = Some(Process::start("kafka", &mut command, &self.directory)?);
