@@ -172,6 +172,7 @@ async fn deliver(
             not_delivered(format!("{rejected_spans} spans were left out: {message}"))
         }
         Outcome::Retry { reason, .. }
+        | Outcome::Failed { reason }
         | Outcome::TooLarge { reason }
         | Outcome::Refused { reason } => not_delivered(reason),
     }

@@ -1,7 +1,9 @@
-//! A batch to its end: every record of it delivered, or dead-lettered. Tries for ever; gives up no record.
+//! A batch to its end: every record of it delivered, or dead-lettered. Tries for ever, and gives up no record but one that the
+//! destination fails over while it takes others.
 
 use super::dead_letter::{DeadLetters, Fault};
 use super::divide::holds_several_traces;
+use super::doubt::Doubt;
 use super::export::{Export, Outcome, Request};
 use super::format::Payload;
 use super::gate::Gate;
@@ -60,6 +62,14 @@ impl Item {
     }
 }
 
+/// Records of one request, and what speaks against them.
+struct Part<'a> {
+    items: &'a [&'a Item],
+    /// It was tried before.
+    again: bool,
+    doubt: Doubt,
+}
+
 /// Delivers batches; shared by all that are in flight.
 pub struct Deliverer {
     /// The destination.
@@ -84,10 +94,12 @@ impl Deliverer {
             }
         }
         let understood: Vec<&Item> = items.iter().filter(|item| item.payload.is_ok()).collect();
-        let mut parts = vec![&understood[..]];
-        while let Some(part) = parts.pop() {
-            let (outcome, took) =
-                self.send(&join(part), part.first().map_or(Lane::InOrder, |item| item.lane)).await;
+        let mut parts = vec![Part::of(&understood)];
+        while let Some(mut tried) = parts.pop() {
+            let part = tried.items;
+            let lane = part.first().map_or(Lane::InOrder, |item| item.lane);
+            let (outcome, took) = self.send(&join(part), lane, tried.again).await;
+            tried.again = true;
             match outcome {
                 Outcome::Delivered => {
                     self.metrics.delivered(part.len() as u64, spans(part));
@@ -103,16 +115,29 @@ impl Deliverer {
                     settled.push(self.divide(part[0], Outcome::TooLarge { reason }).await);
                 }
                 // The guilty record is in one of the halves; the destination took nothing of this request.
-                Outcome::Refused { .. } | Outcome::TooLarge { .. } => parts.extend(halves(part)),
+                Outcome::Refused { .. } | Outcome::TooLarge { .. } => parts.extend(tried.halves()),
                 // More than it can take in the time that it has, or that it lives: the same request would be too much for
                 // ever, and whoever comes behind it waits.
                 Outcome::Retry { is_overload, .. }
                     if part.len() > 1
                         && (took >= LATE || (is_overload && self.is_above_its_pace(part))) =>
                 {
-                    parts.extend(halves(part));
+                    parts.extend(tried.halves());
                 }
-                Outcome::Retry { .. } => parts.push(part),
+                Outcome::Retry { .. } => parts.push(tried),
+                Outcome::Failed { reason } => {
+                    tried.doubt.failed(self.metrics.sent_requests.get());
+                    match part {
+                        [item] if tried.doubt.is_certain() => {
+                            settled.push(self.refused(item, blamed(&reason)).await);
+                        }
+                        [_, _, ..] if tried.doubt.is_worth_dividing() || took >= LATE => {
+                            parts.extend(tried.halves());
+                        }
+                        // The others go first: what becomes of them says what it is.
+                        _ => parts.insert(0, tried),
+                    }
+                }
             }
         }
         settled
@@ -122,13 +147,18 @@ impl Deliverer {
         spans(part) > self.pace.request_spans(u64::MAX)
     }
 
-    /// One request, when pace and gate let it pass; and how long its answer took.
-    pub(super) async fn send(&self, request: &Request, lane: Lane) -> (Outcome, Duration) {
+    /// One request, when pace and gate let it pass, or once more; and how long its answer took.
+    pub(super) async fn send(
+        &self,
+        request: &Request,
+        lane: Lane,
+        again: bool,
+    ) -> (Outcome, Duration) {
         if request.bytes == 0 {
             return (Outcome::Delivered, Duration::ZERO);
         }
         self.pace.wait(request.spans, lane).await;
-        let pass = self.gate.pass(lane).await;
+        let pass = self.gate.pass(lane, again).await;
         self.metrics.in_flight_requests.inc();
         self.metrics.in_flight_spans.inc_by(request.spans as i64);
         let start = Instant::now();
@@ -138,12 +168,15 @@ impl Deliverer {
         self.metrics.in_flight_spans.dec_by(request.spans as i64);
         match &outcome {
             Outcome::Retry { after, reason, is_overload } => {
-                self.metrics.send_failed_requests.inc();
-                self.metrics.destination_up.set(0);
+                self.failed();
                 if *is_overload {
                     self.pace.pushed_back();
                 }
                 pass.failed(*after, reason);
+            }
+            Outcome::Failed { reason } => {
+                self.failed();
+                pass.failed(None, reason);
             }
             _ => {
                 self.metrics.destination_up.set(1);
@@ -154,6 +187,11 @@ impl Deliverer {
             }
         }
         (outcome, took)
+    }
+
+    fn failed(&self) {
+        self.metrics.send_failed_requests.inc();
+        self.metrics.destination_up.set(0);
     }
 
     /// One record is to blame; of one that holds several traces, perhaps not all.
@@ -207,8 +245,19 @@ fn spans(part: &[&Item]) -> u64 {
     part.iter().map(|item| item.spans()).sum()
 }
 
-/// The second half first: parts are taken from the end.
-fn halves<'a, 'b>(part: &'a [&'b Item]) -> [&'a [&'b Item]; 2] {
-    let (first, second) = part.split_at(part.len() / 2);
-    [second, first]
+/// The reason in a dead letter of what the destination never said to be at fault.
+pub(super) fn blamed(reason: &str) -> String {
+    format!("the destination failed over it again and again, and took others meanwhile: {reason}")
+}
+
+impl<'a> Part<'a> {
+    fn of(items: &'a [&'a Item]) -> Self {
+        Self { items, again: false, doubt: Doubt::default() }
+    }
+
+    /// The second half first: parts are taken from the end.
+    fn halves(&self) -> [Self; 2] {
+        let (first, second) = self.items.split_at(self.items.len() / 2);
+        [Self::of(second), Self::of(first)]
+    }
 }

@@ -2,34 +2,40 @@
 //! holding some of its spans; one of several traces that is refused is delivered without the traces that are to blame.
 
 use super::dead_letter::Fault;
-use super::deliver::{Deliverer, Item, Origin};
+use super::deliver::{Deliverer, Item, Origin, blamed};
+use super::doubt::Doubt;
 use super::export::{Outcome, Request};
+use super::lanes::Lane;
 use crate::ledger::Fate;
 use crate::log::{Record, StoredRecord};
 use crate::otlp::split::{TracePart, split};
 use bytes::Bytes;
 
-/// Some of a record's spans.
+/// Some of a record's spans, and what speaks against them.
 struct Part {
     value: Bytes,
     spans: u64,
+    /// It was tried before.
+    again: bool,
+    doubt: Doubt,
 }
 
 impl Deliverer {
     /// Returns when every part is delivered or dead-lettered.
     pub(super) async fn divide(&self, item: &Item, answer: Outcome) -> (Origin, Fate) {
         let Ok(payload) = &item.payload else { return (item.origin, Fate::Delivered) };
-        let whole = Part { value: payload.value.clone(), spans: payload.spans };
+        let whole = Part::of(payload.value.clone(), payload.spans);
         let mut parts = vec![(whole, Some(answer))];
         let mut left_out = 0;
-        while let Some((part, answer)) = parts.pop() {
+        while let Some((mut part, answer)) = parts.pop() {
             let outcome = match answer {
                 Some(answer) => answer,
-                None => self.send(&part.request(), item.lane).await.0,
+                None => self.try_part(&mut part, item.lane).await,
             };
             match outcome {
                 Outcome::Delivered => self.metrics.delivered(0, part.spans),
                 Outcome::Retry { .. } => parts.push((part, None)),
+                Outcome::Failed { .. } => parts.insert(0, (part, None)),
                 Outcome::Partial { rejected_spans, message } => {
                     let rejected = rejected_spans.min(part.spans);
                     self.metrics.rejected_spans.inc_by(rejected);
@@ -62,6 +68,15 @@ impl Deliverer {
         (item.origin, fate)
     }
 
+    /// One that the destination failed over often enough is refused.
+    async fn try_part(&self, part: &mut Part, lane: Lane) -> Outcome {
+        let outcome = self.send(&part.request(), lane, part.again).await.0;
+        part.again = true;
+        let Outcome::Failed { reason } = &outcome else { return outcome };
+        part.doubt.failed(self.metrics.sent_requests.get());
+        if part.doubt.is_certain() { Outcome::Refused { reason: blamed(reason) } } else { outcome }
+    }
+
     /// Keeps one part as a dead letter; gives the spans that are not delivered.
     async fn give_up(&self, item: &Item, part: Part, left_out: u64, reason: &str) -> u64 {
         let record = Record { value: part.value, ..item.stored.record.clone() };
@@ -73,6 +88,10 @@ impl Deliverer {
 }
 
 impl Part {
+    fn of(value: Bytes, spans: u64) -> Self {
+        Self { value, spans, again: false, doubt: Doubt::default() }
+    }
+
     fn request(&self) -> Request {
         Request { bytes: self.value.len(), spans: self.spans, chunks: vec![self.value.clone()] }
     }
@@ -101,12 +120,12 @@ pub(super) fn holds_several_traces(item: &Item) -> bool {
 /// The parts of up to `limit` bytes, one trace in each, if there is more than one; `None` if a span would be in none.
 fn parts_of(value: &Bytes, limit: usize) -> Option<Vec<Part>> {
     let split = split(value, limit).ok()?;
-    let part = |part: TracePart| Part { value: part.value, spans: part.spans.into() };
+    let part = |part: TracePart| Part::of(part.value, part.spans.into());
     let is_divided = split.rejected_spans == 0 && split.traces.len() > 1;
     is_divided.then(|| split.traces.into_iter().map(part).collect())
 }
 
 fn joined(parts: &[Part]) -> Part {
     let values: Vec<&[u8]> = parts.iter().map(|part| &part.value[..]).collect();
-    Part { value: values.concat().into(), spans: parts.iter().map(|part| part.spans).sum() }
+    Part::of(values.concat().into(), parts.iter().map(|part| part.spans).sum())
 }

@@ -1,6 +1,7 @@
 //! One gate before the destination: closed by a failure, and then tried by one request at a time, with growing pauses.
 
 use super::lanes::Lane;
+use super::turns::{Turn, Turns};
 use rand::Rng;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -25,8 +26,7 @@ struct State {
     /// Grows with each failure, so that requests which started together count as one.
     round: u64,
     is_probing: bool,
-    /// Fresh requests that wait: one of them makes the next try.
-    fresh_waiting: usize,
+    turns: Turns,
     next_try: Instant,
     since: Instant,
     told: Instant,
@@ -48,7 +48,7 @@ impl Gate {
             failures: 0,
             round: 0,
             is_probing: false,
-            fresh_waiting: 0,
+            turns: Turns::default(),
             next_try: now,
             since: now,
             told: now,
@@ -65,12 +65,12 @@ impl Gate {
         self.lock().failures == 0
     }
 
-    /// Waits for the right to make a request. While the gate is closed, a fresh one goes first.
-    pub async fn pass(&self, lane: Lane) -> Pass<'_> {
-        let _place = (lane == Lane::Fresh).then(|| Place::take(self));
+    /// Waits for the right to make a request, which is perhaps another try. While the gate is closed they take turns.
+    pub async fn pass(&self, lane: Lane, is_another_try: bool) -> Pass<'_> {
+        let place = Place::take(self, lane, is_another_try);
         loop {
             let changed = self.changed.notified();
-            let wait = match self.try_pass(lane) {
+            let wait = match self.try_pass(place.turn) {
                 Ok(pass) => return pass,
                 Err(wait) => wait,
             };
@@ -83,12 +83,11 @@ impl Gate {
         }
     }
 
-    /// A pass, or until when to wait (`None`: for the request that is trying now).
-    fn try_pass(&self, lane: Lane) -> Result<Pass<'_>, Option<Instant>> {
+    /// A pass, or until when to wait (`None`: for another request, whose turn it is).
+    fn try_pass(&self, turn: Turn) -> Result<Pass<'_>, Option<Instant>> {
         let mut state = self.lock();
         let is_probe = state.failures > 0;
-        let yields = lane == Lane::InOrder && state.fresh_waiting > 0;
-        if is_probe && (state.is_probing || yields) {
+        if is_probe && (state.is_probing || !state.turns.is_next(turn)) {
             return Err(None);
         }
         if is_probe && Instant::now() < state.next_try {
@@ -103,20 +102,23 @@ impl Gate {
     }
 }
 
-/// A fresh request that waits.
-struct Place<'a>(&'a Gate);
+/// A request that waits.
+struct Place<'a> {
+    gate: &'a Gate,
+    turn: Turn,
+}
 
 impl<'a> Place<'a> {
-    fn take(gate: &'a Gate) -> Self {
-        gate.lock().fresh_waiting += 1;
-        Self(gate)
+    fn take(gate: &'a Gate, lane: Lane, is_another_try: bool) -> Self {
+        let turn = gate.lock().turns.begin(lane, is_another_try);
+        Self { gate, turn }
     }
 }
 
 impl Drop for Place<'_> {
     fn drop(&mut self) {
-        self.0.lock().fresh_waiting -= 1;
-        self.0.changed.notify_waiters();
+        self.gate.lock().turns.end(self.turn);
+        self.gate.changed.notify_waiters();
     }
 }
 
@@ -185,7 +187,7 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     async fn pass(gate: &Gate) -> Pass<'_> {
-        gate.pass(Lane::InOrder).await
+        gate.pass(Lane::InOrder, false).await
     }
 
     fn gate() -> Gate {
@@ -258,7 +260,7 @@ mod tests {
         for lane in [Lane::InOrder, Lane::InOrder, Lane::Fresh, Lane::InOrder] {
             let (gate, tries, order) = (gate.clone(), tries.clone(), order.clone());
             tokio::spawn(async move {
-                let pass = gate.pass(lane).await;
+                let pass = gate.pass(lane, false).await;
                 order.lock().unwrap().push(lane);
                 match tries.fetch_add(1, Ordering::SeqCst) {
                     0 => pass.failed(None, "429"),
@@ -269,6 +271,22 @@ mod tests {
         tokio::time::sleep(Duration::from_secs(10)).await;
         assert_eq!(order.lock().unwrap().len(), 4, "nobody waits for ever");
         assert_eq!(order.lock().unwrap()[0], Lane::Fresh);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_that_always_fails_does_not_keep_the_others_from_their_tries() {
+        let gate = Arc::new(gate());
+        let failing = gate.clone();
+        tokio::spawn(async move {
+            for tried in 0.. {
+                failing.pass(Lane::InOrder, tried > 0).await.failed(None, "500");
+            }
+        });
+        for _ in 0..100 {
+            tokio::time::sleep(Duration::from_secs(2)).await;
+            let one = tokio::time::timeout(Duration::from_secs(3), pass(&gate));
+            one.await.unwrap().succeeded();
+        }
     }
 
     #[tokio::test(start_paused = true)]

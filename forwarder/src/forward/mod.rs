@@ -9,6 +9,7 @@ mod dead_letter;
 mod deliver;
 mod destination;
 mod divide;
+mod doubt;
 mod export;
 mod format;
 mod fresh;
@@ -27,6 +28,7 @@ mod settings;
 #[cfg(test)]
 mod tests;
 mod trouble;
+mod turns;
 mod window;
 
 pub use consume::{ForwardError, run};

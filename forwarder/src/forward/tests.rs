@@ -1,6 +1,7 @@
 //! The forwarder's promises, with a log and a destination that do as they are told.
 
 mod again;
+mod doubted;
 mod fresh;
 mod too_large;
 mod two_readers;
@@ -41,8 +42,8 @@ fn names(request: &Request) -> Vec<String> {
 }
 
 /// Takes spans; refuses requests with one named `poison`, and as too large those with two named `huge…`; takes too long
-/// for more than ten named `heavy…`, and dies of more than ten named `deadly…`; holds those with one named `slow` until
-/// told; is away when told.
+/// for more than ten named `heavy…`, and dies of more than ten named `deadly…`; fails over one named `cursed…`; holds those with
+/// one named `slow` until told; is away when told, and then says of one named `blame…` that it failed.
 struct Fake {
     taken: Mutex<Vec<String>>,
     tries: watch::Sender<usize>,
@@ -56,7 +57,12 @@ impl Export for Fake {
         self.tries.send_modify(|tries| *tries += 1);
         let names = names(request);
         assert_eq!(names.len() as u64, request.spans);
-        if *self.is_away.borrow() {
+        let is_away = *self.is_away.borrow();
+        let is_blamed = is_away && names.iter().any(|name| name.starts_with("blame"));
+        if is_blamed || names.iter().any(|name| name.starts_with("cursed")) {
+            return Outcome::Failed { reason: "HTTP 500: index out of range".into() };
+        }
+        if is_away {
             return Outcome::Retry { after: None, reason: "away".into(), is_overload: false };
         }
         if names.iter().any(|name| name == "slow") {

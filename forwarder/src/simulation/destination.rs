@@ -16,7 +16,7 @@ pub enum Mood {
     Moody,
     /// Takes everything that is no poison.
     Good,
-    /// Answers 503.
+    /// Answers 503, 429 or 500.
     Away,
     /// Does not answer for a minute.
     Hanging,
@@ -75,6 +75,7 @@ impl Destination {
             reason: reason.into(),
             is_overload: false,
         };
+        let failed = || Outcome::Failed { reason: "500".into() };
         let mood = self.state.lock().unwrap().mood;
         let moody = |draws| mood == Mood::Moody && self.chance.one_in(draws);
         match mood {
@@ -82,11 +83,13 @@ impl Destination {
                 let after = Some(self.chance.delay(3_000));
                 (Outcome::Retry { after, reason: "429".into(), is_overload: true }, 0)
             }
+            Mood::Away if self.chance.one_in(3) => (failed(), 0),
             Mood::Away => (retry("503"), 0),
             Mood::Hanging => {
                 (retry("no answer"), if self.chance.one_in(2) { spans.len() } else { 0 })
             }
             _ if moody(20) => (retry("503"), 0),
+            _ if moody(40) => (failed(), 0),
             _ if spans.iter().any(|(number, _)| numbered::is_poison(*number)) => {
                 (Outcome::Refused { reason: "poison".into() }, 0)
             }

@@ -112,7 +112,7 @@ impl Export for Grpc {
     }
 }
 
-/// What a status means. Only what blames the data is final: everything else may be mended at the destination,
+/// What a status means (OTLP specification, "Failures" of OTLP/gRPC). Only what blames the data is final: everything else may be mended at the destination,
 /// and until then the records wait.
 fn of_status(status: &Status) -> Outcome {
     let reason = format!("gRPC {:?}: {}", status.code(), status.message());
@@ -122,6 +122,7 @@ fn of_status(status: &Status) -> Outcome {
     match status.code() {
         Code::InvalidArgument => Outcome::Refused { reason },
         Code::Internal if says(&UNREADABLE) => Outcome::Refused { reason },
+        Code::Internal | Code::Unknown => Outcome::Failed { reason },
         Code::ResourceExhausted | Code::OutOfRange if too_large => Outcome::TooLarge { reason },
         code => {
             let after = RpcStatus::decode(status.details()).ok().and_then(|s| s.retry_after());
@@ -150,7 +151,8 @@ mod tests {
 
     #[test]
     fn only_what_blames_the_data_is_final() {
-        let refused = |status| !matches!(of_status(&status), Outcome::Retry { .. });
+        let refused =
+            |status| !matches!(of_status(&status), Outcome::Retry { .. } | Outcome::Failed { .. });
         assert!(refused(Status::invalid_argument("bad span")));
         let unreadable = "grpc: error unmarshalling request: unexpected EOF";
         assert!(refused(Status::internal(unreadable)));
@@ -165,6 +167,13 @@ mod tests {
             Status::internal("?"),
         ] {
             assert!(!refused(status));
+        }
+    }
+
+    #[test]
+    fn a_server_that_blames_itself_may_have_stumbled_over_the_data() {
+        for status in [Status::internal("?"), Status::unknown("panic")] {
+            assert!(matches!(of_status(&status), Outcome::Failed { .. }));
         }
     }
 

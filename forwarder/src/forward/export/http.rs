@@ -65,6 +65,7 @@ fn of_answer(status: StatusCode, headers: &HeaderMap, body: &[u8], now: SystemTi
     match status {
         StatusCode::BAD_REQUEST | StatusCode::UNPROCESSABLE_ENTITY => Outcome::Refused { reason },
         StatusCode::PAYLOAD_TOO_LARGE => Outcome::TooLarge { reason },
+        StatusCode::INTERNAL_SERVER_ERROR => Outcome::Failed { reason },
         _ => {
             let overloads = [
                 StatusCode::TOO_MANY_REQUESTS,
@@ -116,7 +117,8 @@ mod tests {
             assert!(matches!(answer(status, None), Outcome::Refused { .. }), "{status}");
         }
         assert!(matches!(answer(413, None), Outcome::TooLarge { .. }));
-        for status in [301, 401, 403, 404, 405, 408, 429, 500, 501, 502, 503, 504] {
+        assert!(matches!(answer(500, None), Outcome::Failed { .. }));
+        for status in [301, 401, 403, 404, 405, 408, 429, 501, 502, 503, 504] {
             assert!(matches!(answer(status, None), Outcome::Retry { .. }), "{status}");
         }
     }

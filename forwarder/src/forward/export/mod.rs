@@ -44,6 +44,11 @@ pub enum Outcome {
         /// Whether it says that it is given too much.
         is_overload: bool,
     },
+    /// It failed over these spans, and took none. By OTLP nobody sends them again; but it may as well be in trouble for all spans.
+    Failed {
+        /// What was said.
+        reason: String,
+    },
     /// It will never take a request of this size; smaller ones it may.
     TooLarge {
         /// Why.

@@ -11,7 +11,7 @@ fn record(names: &[&str]) -> Bytes {
 }
 
 /// A record of spans with these traces and names.
-fn record_of(spans: &[(u8, &str)]) -> Bytes {
+pub(super) fn record_of(spans: &[(u8, &str)]) -> Bytes {
     let span = |(i, (trace, name)): (usize, &(u8, &str))| Span {
         trace_id: vec![*trace; 16],
         span_id: vec![i as u8 + 1; 8],
