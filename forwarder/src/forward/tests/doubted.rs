@@ -36,7 +36,7 @@ async fn those_that_came_with_it_do_not_wait_for_the_verdict() {
     rig.log.assign(0);
     rig.log.tell_records(0, 0, ["a", "b", "cursed", "c", "d"].map(value));
     rig.until("the others are delivered", |rig| rig.taken() == ["a", "b", "c", "d"]).await;
-    tokio::time::sleep(Duration::from_secs(24 * 3600)).await;
+    tokio::time::sleep(Duration::from_secs(2 * 3600)).await;
     assert_eq!(rig.metrics.dead_lettered_spans(), 0, "nothing else passed: it may be an outage");
     assert_eq!(rig.taken().len(), 4, "each once");
 }
@@ -47,7 +47,7 @@ async fn an_outage_in_which_the_destination_says_500_costs_no_record() {
     rig.fake.is_away.send_replace(true);
     rig.log.assign(0);
     rig.log.tell_records(0, 0, (0..50).map(|i| value(&format!("blame {i:02}"))));
-    tokio::time::sleep(Duration::from_secs(24 * 3600)).await;
+    tokio::time::sleep(Duration::from_secs(2 * 3600)).await;
     assert_eq!((rig.log.committed(0), rig.metrics.dead_lettered_spans()), (None, 0));
     rig.fake.is_away.send_replace(false);
     rig.until("all is committed", |rig| rig.log.committed(0) == Some(50)).await;
