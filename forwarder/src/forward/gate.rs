@@ -274,19 +274,24 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn one_that_always_fails_does_not_keep_the_others_from_their_tries() {
+    async fn those_that_were_tried_let_one_go_first_that_was_not() {
         let gate = Arc::new(gate());
-        let failing = gate.clone();
-        tokio::spawn(async move {
-            for tried in 0.. {
-                failing.pass(Lane::InOrder, tried > 0).await.failed(None, "500");
-            }
-        });
+        let tries = Arc::new(AtomicUsize::new(0));
+        for _ in 0..8 {
+            let (failing, tries) = (gate.clone(), tries.clone());
+            tokio::spawn(async move {
+                loop {
+                    let pass = failing.pass(Lane::InOrder, true).await;
+                    tries.fetch_add(1, Ordering::SeqCst);
+                    pass.failed(None, "500");
+                }
+            });
+        }
         for _ in 0..100 {
-            tokio::time::sleep(Duration::from_secs(2)).await;
-            // The longest pause.
-            let one = tokio::time::timeout(Duration::from_secs(30), pass(&gate));
-            one.await.unwrap().succeeded();
+            tokio::time::sleep(Duration::from_secs(40)).await;
+            let before = tries.load(Ordering::SeqCst);
+            pass(&gate).await.succeeded();
+            assert_eq!(tries.load(Ordering::SeqCst), before, "the next try is for the other one");
         }
     }
 
