@@ -4,7 +4,7 @@
 mod corpus;
 
 use bytes::Bytes;
-use corpus::request;
+use corpus::{partition, request};
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use futures_util::future::join_all;
 use spanferry::forward::request_of;
@@ -29,7 +29,6 @@ fn splits(criterion: &mut Criterion) {
         });
     }
     let request = request(SPANS, 1);
-    let partition = |trace: &[u8; 16]| partition_of(hex::encode(trace).as_bytes(), 8);
     group.bench_function("1 span a trace, in the order of partitions", |bencher| {
         bencher.iter(|| split_ordered(black_box(&request), LIMIT, partition));
     });

@@ -6,11 +6,11 @@ mod corpus;
 
 use allocation_counter::measure;
 use bytes::Bytes;
-use corpus::request;
+use corpus::{partition, request};
 use spanferry::forward::request_of;
-use spanferry::log::{Record, partition_of};
+use spanferry::log::Record;
 use spanferry::otlp::count::count_spans;
-use spanferry::otlp::split::{TraceId, split, split_by, split_ordered};
+use spanferry::otlp::split::{split, split_by, split_ordered};
 
 const LIMIT: usize = 1_000_000;
 
@@ -18,10 +18,6 @@ const LIMIT: usize = 1_000_000;
 fn allocations<T>(work: impl FnOnce() -> T) -> (u64, u64) {
     let info = measure(|| drop(std::hint::black_box(work())));
     (info.count_total, info.bytes_max)
-}
-
-fn partition(trace: &TraceId) -> u32 {
-    partition_of(&trace.map(|byte| byte % 16 + b'a'), 8)
 }
 
 #[test]

@@ -9,14 +9,14 @@
 mod corpus;
 
 use bytes::Bytes;
-use corpus::request;
+use corpus::{partition, request};
 use libtest_mimic::{Arguments, Failed, Trial};
 use prost::Message;
 use spanferry::forward::request_of;
 use spanferry::ledger::Stamp;
-use spanferry::log::{Record, partition_of};
+use spanferry::log::Record;
 use spanferry::otlp::count::count_spans;
-use spanferry::otlp::split::{TraceId, split, split_by, split_ordered};
+use spanferry::otlp::split::{split, split_by, split_ordered};
 use std::hint::black_box;
 use std::process::{Command, ExitCode, Stdio};
 
@@ -102,10 +102,6 @@ const HOT: [Hot; 8] = [
         bound: 14_000,
     },
 ];
-
-fn partition(trace: &TraceId) -> u32 {
-    partition_of(&trace.map(|byte| byte % 16 + b'a'), 8)
-}
 
 fn main() -> ExitCode {
     if let Ok(name) = std::env::var(COUNTED) {

@@ -58,6 +58,15 @@ pub fn request_of(spans: Vec<Span>) -> Bytes {
     ExportTraceServiceRequest { resource_spans }.encode_to_vec().into()
 }
 
+/// A length-delimited protobuf field, for requests that no message type writes.
+pub fn field(number: u32, content: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    prost::encoding::encode_varint(u64::from(number << 3 | 2), &mut bytes);
+    prost::encoding::encode_varint(content.len() as u64, &mut bytes);
+    bytes.extend_from_slice(content);
+    bytes
+}
+
 /// The spans of an `ExportTraceServiceRequest`, in its order. Fails on a body that is not one.
 pub fn spans_of(body: Bytes) -> Result<Vec<WireSpan>> {
     let request = Request::decode(body).context("body is not an ExportTraceServiceRequest")?;

@@ -5,7 +5,7 @@ use crate::rig::LIMIT;
 use anyhow::{Context, Result, ensure};
 use bytes::Bytes;
 use spanferry_tests::fakes::Sink;
-use spanferry_tests::fakes::wire::{WireSpan, spans_of};
+use spanferry_tests::fakes::wire::{WireSpan, field, spans_of};
 use spanferry_tests::samples::driver::{Driver, Plan};
 use spanferry_tests::samples::service;
 use spanferry_tests::samples::telemetry::{Kept, Telemetry};
@@ -112,13 +112,4 @@ fn with_unknown_fields() -> Bytes {
 
 fn attribute(key: &str, value: &str) -> Vec<u8> {
     [field(1, key.as_bytes()), field(2, &field(1, value.as_bytes()))].concat()
-}
-
-/// A length-delimited protobuf field.
-fn field(number: u32, content: &[u8]) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    prost::encoding::encode_varint(u64::from(number << 3 | 2), &mut bytes);
-    prost::encoding::encode_varint(content.len() as u64, &mut bytes);
-    bytes.extend_from_slice(content);
-    bytes
 }

@@ -5,6 +5,7 @@ use crate::rig::{FORWARD, LIMIT};
 use anyhow::{Result, ensure};
 use opentelemetry_proto::tonic::trace::v1::Span;
 use prost::Message;
+use spanferry_tests::fakes::wire::field;
 use spanferry_tests::stack::http;
 use spanferry_tests::stack::jaeger::{Jaeger, Storage};
 use spanferry_tests::stack::metrics::Metrics;
@@ -77,11 +78,4 @@ fn span(trace: u8, fault: &[u8]) -> Vec<u8> {
 fn request(spans: &[Vec<u8>]) -> Vec<u8> {
     let scope = spans.iter().flat_map(|span| field(2, span)).collect::<Vec<_>>();
     field(1, &field(2, &scope))
-}
-
-fn field(number: u8, value: &[u8]) -> Vec<u8> {
-    let mut out = vec![number << 3 | 2];
-    prost::encoding::encode_varint(value.len() as u64, &mut out);
-    out.extend_from_slice(value);
-    out
 }

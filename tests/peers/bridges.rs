@@ -31,7 +31,7 @@ pub async fn compare(
     protocol: Protocol,
     spans: u64,
 ) -> Result<Comparison> {
-    let name = format!("{}, {}", records.name(), protocol.name());
+    let name = records.name_over(protocol);
     let corpus = Arc::new(Corpus::make(records.recipe, ground.arguments.seed)?);
     let start = async |side| Stage::start(ground, side, records, corpus.clone(), protocol).await;
     let stages = both(start).await?;

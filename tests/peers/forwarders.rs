@@ -35,7 +35,7 @@ pub async fn compare(
     protocol: Protocol,
     spans: u64,
 ) -> Result<Comparison> {
-    let name = format!("{}, {}", records.name(), protocol.name());
+    let name = records.name_over(protocol);
     let (backlog, count) = Backlog::fill(ground, records, spans).await.context("the backlog")?;
     let sink = Sink::start()?;
     let drain = async |side: Side| backlog.drain(ground, side, protocol, &sink).await;

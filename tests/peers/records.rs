@@ -1,6 +1,7 @@
 //! Which spans become which records: for our bridge a flag; for the peer that reads them, the queue that costs it least.
 
 use crate::corpus::Recipe;
+use crate::load::Protocol;
 use spanferry::bridge::RecordOf;
 
 /// Stands in the name of a comparison in which a record of ours may hold several traces.
@@ -32,6 +33,11 @@ impl Records {
             RecordOf::Trace => self.recipe.name.to_owned(),
             RecordOf::Batch => format!("{}, {OF_BATCHES}", self.recipe.name),
         }
+    }
+
+    /// Its name with the protocol by which it comes or goes.
+    pub fn name_over(&self, protocol: Protocol) -> String {
+        format!("{}, {}", self.name(), protocol.name())
     }
 
     /// Flags of our bridge.

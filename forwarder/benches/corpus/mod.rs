@@ -7,6 +7,8 @@ use opentelemetry_proto::tonic::common::v1::{AnyValue, InstrumentationScope, Key
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span};
 use prost::Message;
+use spanferry::log::partition_of;
+use spanferry::otlp::split::TraceId;
 
 /// A request of `spans` spans, `of_a_trace` of them in each trace; those of a trace follow each other.
 pub fn request(spans: usize, of_a_trace: usize) -> Bytes {
@@ -23,6 +25,11 @@ pub fn request(spans: usize, of_a_trace: usize) -> Bytes {
     let scope_spans = vec![ScopeSpans { scope, spans, ..Default::default() }];
     let resource_spans = vec![ResourceSpans { resource, scope_spans, ..Default::default() }];
     ExportTraceServiceRequest { resource_spans }.encode_to_vec().into()
+}
+
+/// One of eight, by a key as long as the id and without memory of its own.
+pub fn partition(trace: &TraceId) -> u32 {
+    partition_of(&trace.map(|byte| byte % 16 + b'a'), 8)
 }
 
 fn span(number: usize, trace: usize) -> Span {

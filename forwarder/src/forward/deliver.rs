@@ -65,8 +65,6 @@ impl Item {
 /// Records of one request, and what speaks against them.
 struct Part<'a> {
     items: &'a [&'a Item],
-    /// It was tried before.
-    again: bool,
     doubt: Doubt,
 }
 
@@ -98,8 +96,7 @@ impl Deliverer {
         while let Some(mut tried) = parts.pop() {
             let part = tried.items;
             let lane = part.first().map_or(Lane::InOrder, |item| item.lane);
-            let (outcome, took) = self.send(&join(part), lane, tried.again).await;
-            tried.again = true;
+            let (outcome, took) = self.send(&join(part), lane, &mut tried.doubt).await;
             match outcome {
                 Outcome::Delivered => {
                     self.metrics.delivered(part.len() as u64, spans(part));
@@ -125,19 +122,13 @@ impl Deliverer {
                     parts.extend(tried.halves());
                 }
                 Outcome::Retry { .. } => parts.push(tried),
-                Outcome::Failed { reason } => {
-                    tried.doubt.failed(self.metrics.sent_requests.get());
-                    match part {
-                        [item] if tried.doubt.is_certain() => {
-                            settled.push(self.refused(item, blamed(&reason)).await);
-                        }
-                        [_, _, ..] if tried.doubt.is_worth_dividing() || took >= LATE => {
-                            parts.extend(tried.halves());
-                        }
-                        // The others go first: what becomes of them says what it is.
-                        _ => parts.insert(0, tried),
-                    }
+                Outcome::Failed { .. }
+                    if part.len() > 1 && (took >= LATE || tried.doubt.is_worth_dividing()) =>
+                {
+                    parts.extend(tried.halves());
                 }
+                // The others go first: what becomes of them says what it is.
+                Outcome::Failed { .. } => parts.insert(0, tried),
             }
         }
         settled
@@ -147,18 +138,18 @@ impl Deliverer {
         spans(part) > self.pace.request_spans(u64::MAX)
     }
 
-    /// One request, when pace and gate let it pass, or once more; and how long its answer took.
+    /// One request, when pace and gate let it pass: what its answer means after those before it, and how long it took.
     pub(super) async fn send(
         &self,
         request: &Request,
         lane: Lane,
-        again: bool,
+        doubt: &mut Doubt,
     ) -> (Outcome, Duration) {
         if request.bytes == 0 {
             return (Outcome::Delivered, Duration::ZERO);
         }
         self.pace.wait(request.spans, lane).await;
-        let pass = self.gate.pass(lane, again).await;
+        let pass = self.gate.pass(lane, doubt.was_tried()).await;
         self.metrics.in_flight_requests.inc();
         self.metrics.in_flight_spans.inc_by(request.spans as i64);
         let start = Instant::now();
@@ -186,7 +177,7 @@ impl Deliverer {
                 self.pace.delivered(request.spans, took);
             }
         }
-        (outcome, took)
+        (doubt.answered(outcome, self.metrics.sent_requests.get()), took)
     }
 
     fn failed(&self) {
@@ -245,14 +236,9 @@ fn spans(part: &[&Item]) -> u64 {
     part.iter().map(|item| item.spans()).sum()
 }
 
-/// The reason in a dead letter of what the destination never said to be at fault.
-pub(super) fn blamed(reason: &str) -> String {
-    format!("the destination failed over it again and again, and took others meanwhile: {reason}")
-}
-
 impl<'a> Part<'a> {
     fn of(items: &'a [&'a Item]) -> Self {
-        Self { items, again: false, doubt: Doubt::default() }
+        Self { items, doubt: Doubt::default() }
     }
 
     /// The second half first: parts are taken from the end.

@@ -2,10 +2,9 @@
 //! holding some of its spans; one of several traces that is refused is delivered without the traces that are to blame.
 
 use super::dead_letter::Fault;
-use super::deliver::{Deliverer, Item, Origin, blamed};
+use super::deliver::{Deliverer, Item, Origin};
 use super::doubt::Doubt;
 use super::export::{Outcome, Request};
-use super::lanes::Lane;
 use crate::ledger::Fate;
 use crate::log::{Record, StoredRecord};
 use crate::otlp::split::{TracePart, split};
@@ -15,8 +14,6 @@ use bytes::Bytes;
 struct Part {
     value: Bytes,
     spans: u64,
-    /// It was tried before.
-    again: bool,
     doubt: Doubt,
 }
 
@@ -30,7 +27,7 @@ impl Deliverer {
         while let Some((mut part, answer)) = parts.pop() {
             let outcome = match answer {
                 Some(answer) => answer,
-                None => self.try_part(&mut part, item.lane).await,
+                None => self.send(&part.request(), item.lane, &mut part.doubt).await.0,
             };
             match outcome {
                 Outcome::Delivered => self.metrics.delivered(0, part.spans),
@@ -68,15 +65,6 @@ impl Deliverer {
         (item.origin, fate)
     }
 
-    /// One that the destination failed over often enough is refused.
-    async fn try_part(&self, part: &mut Part, lane: Lane) -> Outcome {
-        let outcome = self.send(&part.request(), lane, part.again).await.0;
-        part.again = true;
-        let Outcome::Failed { reason } = &outcome else { return outcome };
-        part.doubt.failed(self.metrics.sent_requests.get());
-        if part.doubt.is_certain() { Outcome::Refused { reason: blamed(reason) } } else { outcome }
-    }
-
     /// Keeps one part as a dead letter; gives the spans that are not delivered.
     async fn give_up(&self, item: &Item, part: Part, left_out: u64, reason: &str) -> u64 {
         let record = Record { value: part.value, ..item.stored.record.clone() };
@@ -89,7 +77,7 @@ impl Deliverer {
 
 impl Part {
     fn of(value: Bytes, spans: u64) -> Self {
-        Self { value, spans, again: false, doubt: Doubt::default() }
+        Self { value, spans, doubt: Doubt::default() }
     }
 
     fn request(&self) -> Request {

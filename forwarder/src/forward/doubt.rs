@@ -1,6 +1,7 @@
 //! Whether what fails again and again is to blame itself: a server says INTERNAL, or 500, of spans that it stumbles over as of
 //! trouble of its own. Only that it takes others meanwhile tells one from the other.
 
+use super::export::Outcome;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -11,9 +12,10 @@ const DIVIDED_AFTER: u32 = 3;
 const BLAMED_AFTER: u32 = 20;
 const AT_LEAST: Duration = Duration::from_secs(60);
 
-/// What speaks against a request.
+/// What its tries say against a request.
 #[derive(Debug, Clone, Default)]
 pub struct Doubt {
+    was_tried: bool,
     failures: u32,
     while_others_passed: u32,
     /// Since it failed first.
@@ -23,8 +25,27 @@ pub struct Doubt {
 }
 
 impl Doubt {
-    /// It failed once more, in a way that OTLP lets nobody try again. `passed` requests were taken so far, of all.
-    pub fn failed(&mut self, passed: u64) {
+    /// What this answer means after those before it: a request that is to blame is refused. `passed` requests were taken so far, of
+    /// all.
+    pub fn answered(&mut self, outcome: Outcome, passed: u64) -> Outcome {
+        self.was_tried = true;
+        let Outcome::Failed { reason } = &outcome else { return outcome };
+        self.failed(passed);
+        if !self.is_certain() {
+            return outcome;
+        }
+        let reason = format!(
+            "the destination failed over it again and again, and took others meanwhile: {reason}"
+        );
+        Outcome::Refused { reason }
+    }
+
+    /// Whether it has an answer already.
+    pub fn was_tried(&self) -> bool {
+        self.was_tried
+    }
+
+    fn failed(&mut self, passed: u64) {
         self.failures += 1;
         self.since.get_or_insert_with(Instant::now);
         let others_passed = self.passed.replace(passed).is_some_and(|before| passed > before);
@@ -37,7 +58,7 @@ impl Doubt {
     }
 
     /// Whether nothing but what is in it is left to blame.
-    pub fn is_certain(&self) -> bool {
+    fn is_certain(&self) -> bool {
         let has_lasted = self.since.is_some_and(|since| since.elapsed() >= AT_LEAST);
         has_lasted && self.while_others_passed >= BLAMED_AFTER
     }

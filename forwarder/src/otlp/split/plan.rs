@@ -118,10 +118,7 @@ impl Plan {
             number
         };
         let numbers: Vec<usize> = self.traces.iter().map(number).collect();
-        for span in &mut self.spans {
-            span.trace = numbers[span.trace];
-        }
-        self.traces = joined;
+        self.renumber(&numbers, joined);
     }
 
     /// Puts the traces of a group one behind the other; in a group they stay in their order.
@@ -132,10 +129,16 @@ impl Plan {
         for (number, trace) in order.iter().enumerate() {
             numbers[*trace] = number;
         }
+        let ordered = order.iter().map(|trace| self.traces[*trace]).collect();
+        self.renumber(&numbers, ordered);
+    }
+
+    /// Other traces, and of each one before its number among them.
+    fn renumber(&mut self, numbers: &[usize], traces: Vec<(TraceId, u32)>) {
         for span in &mut self.spans {
             span.trace = numbers[span.trace];
         }
-        self.traces = order.iter().map(|trace| self.traces[*trace]).collect();
+        self.traces = traces;
     }
 
     /// The spans of each trace together, in their order; most requests have them so.
