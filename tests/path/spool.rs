@@ -1,6 +1,7 @@
 //! Kafka is away: from the first second, in the middle, or again and again. The bridge answers 200 out of its spool, and
 //! every span that it answered for arrives once, the spans of a trace in their order.
 
+mod forgotten;
 mod full_disk;
 mod scene;
 mod taken;
@@ -40,6 +41,17 @@ pub fn tests() -> Vec<Claim> {
         Claim::new("the_ledger_says_how_many_spans_left_the_spool", NEEDS, |ground| {
             Box::pin(taken::the_ledger_says_how_many_spans_left_the_spool(ground))
         }),
+        Claim::new(
+            "a_batch_that_comes_again_is_known_when_bridge_and_forwarder_forgot_it",
+            NEEDS,
+            |ground| {
+                Box::pin(
+                    forgotten::a_batch_that_comes_again_is_known_when_bridge_and_forwarder_forgot_it(
+                        ground,
+                    ),
+                )
+            },
+        ),
         Claim::new(
             "kills_of_kafka_and_the_bridge_lose_nothing_that_was_accepted",
             NEEDS,

@@ -1,5 +1,6 @@
 //! The loop: read, hand out batches, mark what is settled, commit the unbroken prefix. Commit is the last step.
 
+use super::before::Before;
 use super::dead_letter::DeadLetters;
 use super::deliver::{Deliverer, Item, Origin};
 use super::export::Export;
@@ -13,7 +14,9 @@ use super::pace::Pace;
 use super::partition::{Arrival, Due, Partition};
 use super::settings::Settings;
 use crate::ledger::Fate;
-use crate::log::{Assignment, Commit, Event, Log, LogError, Reader, Revocation, StoredRecord};
+use crate::log::{
+    Assignment, Commit, Event, Log, LogError, Reader, Revocation, StoredRecord, Stretch,
+};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -57,6 +60,7 @@ pub async fn run(
     let consumer = Consumer {
         headroom: Headroom::new(settings.headroom_warning),
         fresh: FreshReader::new(log.clone(), settings.fresh_share > 0),
+        before: Before::new(log.clone()),
         lanes: Lanes::new(&settings),
         log,
         reader,
@@ -87,6 +91,7 @@ pub(super) struct Consumer {
     headroom: Headroom,
     reader: Box<dyn Reader>,
     pub(super) fresh: FreshReader,
+    before: Before,
     pub(super) deliverer: Arc<Deliverer>,
     pub(super) settings: Settings,
     pub(super) metrics: Arc<Metrics>,
@@ -101,14 +106,18 @@ impl Consumer {
         let mut tick = interval(self.settings.commit_interval);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            let has_room = self.lanes.held_bytes(Lane::InOrder) < self.settings.max_held_bytes;
-            let has_fresh_room = self.has_fresh_room();
+            // What may repeat something is read only when that is known.
+            let is_known = !self.before.is_on();
+            let held_bytes = self.lanes.held_bytes(Lane::InOrder);
+            let has_room = is_known && held_bytes < self.settings.max_held_bytes;
+            let has_fresh_room = is_known && self.has_fresh_room();
             tokio::select! {
                 () = shutdown.cancelled() => break,
                 Some(done) = self.in_flight.join_next() => self.done(done?),
                 _ = tick.tick() => self.tick().await,
                 event = next(&mut *self.reader, has_room) => self.event(event?).await,
                 records = self.fresh.next(), if has_fresh_room => self.overtake(records),
+                records = self.before.next() => self.remember(&records),
             }
             self.hand_out();
         }
@@ -117,7 +126,10 @@ impl Consumer {
 
     async fn event(&mut self, event: Event) {
         match event {
-            Event::Assigned(assignments) => assignments.iter().for_each(|a| self.assigned(a)),
+            Event::Assigned(assignments) => {
+                assignments.iter().for_each(|assignment| self.assigned(assignment));
+                self.look_before(&assignments);
+            }
             Event::Records(records) => self.read(records),
             Event::Revoked(revocation) => self.revoked(revocation).await,
             Event::Lost(partitions) => self.forget(&partitions),
@@ -135,6 +147,26 @@ impl Consumer {
             && start > committed
         {
             self.overrun(partition, start, start.abs_diff(committed));
+        }
+    }
+
+    /// Has the last of what a forwarder said to be settled be looked at, so that it is known when it is written again.
+    fn look_before(&mut self, assignments: &[Assignment]) {
+        let stretch = |assignment: &Assignment| {
+            let end = assignment.committed.filter(|_| !assignment.metadata.is_empty())?;
+            let spans_of_one = self.partitions.get(&assignment.partition)?.estimate(1);
+            let records = Before::records(assignments.len(), spans_of_one);
+            let start = (end - records).max(assignment.log_start.unwrap_or(0));
+            Some(Stretch { partition: assignment.partition, offsets: start..end })
+        };
+        self.before.look(assignments.iter().filter_map(stretch));
+    }
+
+    fn remember(&mut self, settled: &[StoredRecord]) {
+        for stored in settled {
+            if let Some(partition) = self.partitions.get_mut(&stored.partition) {
+                partition.remember(stored);
+            }
         }
     }
 

@@ -3,7 +3,9 @@
 //! consume (the loop) → format (what is in a record) → deliver (join, retry, find the guilty) → export (the wire);
 //! fresh reads what is appended while a backlog waits, lanes share the way between both, overtaken says what is settled
 //! before its turn. window says what may be committed, gate keeps a destination that is away from being stormed, pace one that is busy.
+//! repeats knows what comes again, also of what was settled before a partition came to us.
 
+mod before;
 mod consume;
 mod dead_letter;
 mod deliver;

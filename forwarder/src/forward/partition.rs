@@ -82,6 +82,15 @@ impl Partition {
         }
     }
 
+    /// A record that was settled before the committed offset: it is known when it comes again.
+    pub fn remember(&mut self, stored: &StoredRecord) {
+        if self.next.is_some_and(|next| stored.offset < next)
+            && let Some(stamp) = Stamp::of(&stored.record)
+        {
+            self.repeats.known(&stamp, &stored.record.value, stored.offset);
+        }
+    }
+
     /// Takes a record in that holds so many spans; one that is not to be delivered is settled at once.
     pub fn read(&mut self, stored: &StoredRecord, spans: Option<u64>) -> Arrival {
         let stamp = Stamp::of(&stored.record);

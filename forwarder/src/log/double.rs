@@ -275,6 +275,7 @@ impl Log for Double {
     }
 
     async fn scan(&self, stretches: Vec<Stretch>) -> Result<Box<dyn Scan>, LogError> {
+        self.partitions().await?;
         let of = |stretch: &Stretch| {
             let records = self.of(stretch.partition);
             let offsets = stretch.offsets.clone();

@@ -5,6 +5,7 @@ use super::chance::Chance;
 use super::cluster::{Cluster, PARTITIONS};
 use super::member::Member;
 use super::recent::Recent;
+use super::stretches::Stretches;
 use crate::log::{
     Acknowledgement, AppendError, Commit, Log, LogError, Placed, QueueSize, Reader, Scan, Standing,
     Stretch, TopicSettings,
@@ -218,8 +219,8 @@ impl Log for Link {
         Err(self.looks_at_nothing())
     }
 
-    async fn scan(&self, _stretches: Vec<Stretch>) -> Result<Box<dyn Scan>, LogError> {
-        Err(self.looks_at_nothing())
+    async fn scan(&self, stretches: Vec<Stretch>) -> Result<Box<dyn Scan>, LogError> {
+        Ok(Box::new(Stretches::new(&self.cluster, &self.chance, stretches)))
     }
 
     fn recent(&self, partitions: &[u32], _since_ms: i64) -> Box<dyn Scan> {

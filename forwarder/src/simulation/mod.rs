@@ -17,5 +17,6 @@ mod process;
 mod recent;
 mod sender;
 mod spool;
+mod stretches;
 mod tests;
 mod world;

@@ -1,9 +1,10 @@
 //! A bridge with a spool, a Kafka of its own that does not run yet, and later a forwarder and the sink.
 
 use crate::harness::Ground;
-use crate::rig::{FORWARD, LIMIT};
+use crate::rig::LIMIT;
 use anyhow::{Context, Result, ensure};
 use bytes::Bytes;
+use http::request::Builder;
 use http::{Request, Response, StatusCode};
 use http_body_util::Full;
 use opentelemetry_proto::tonic::trace::v1::Span;
@@ -18,6 +19,9 @@ use std::path::PathBuf;
 
 /// Each batch has a span of each of so many traces.
 pub const TRACES: u64 = 4;
+
+/// As on any machine it keeps its partitions while Kafka is away for some seconds: it is never killed here.
+const FORWARD: [&str; 2] = ["--backoff-max", "1s"];
 
 /// Dropped top down: who sends goes before who receives.
 pub struct Scene {
@@ -60,7 +64,19 @@ impl Scene {
 
     /// Sends a batch without a filter's number, once.
     pub async fn send(&mut self, number: u64) -> Result<Response<Bytes>> {
-        let request = Request::post(self.url()?).header("content-type", "application/x-protobuf");
+        self.post(number, Request::post(self.url()?)).await
+    }
+
+    /// Sends a batch as a filter does, so that it is known when it comes again.
+    pub async fn send_numbered(&mut self, number: u64) -> Result<Response<Bytes>> {
+        let request = Request::post(self.url()?)
+            .header("x-spanferry-source", "a filter")
+            .header("x-spanferry-sequence", number + 1);
+        self.post(number, request).await
+    }
+
+    async fn post(&mut self, number: u64, request: Builder) -> Result<Response<Bytes>> {
+        let request = request.header("content-type", "application/x-protobuf");
         let answer = client::answer(request.body(Full::new(batch(number)))?).await?;
         if answer.status().is_success() {
             self.accepted.insert(number);
@@ -89,12 +105,18 @@ impl Scene {
     /// Starts the forwarder, if it does not run.
     pub async fn start_forwarder(&mut self) -> Result<()> {
         if self.forward.is_none() {
-            let (log, group) = self.log_and_group();
-            let more = [&["--group", &group], &FORWARD[..]].concat();
-            let to = self.sink.grpc_url();
-            let forward = Spanferry::forward("forward", &self.directory, &log, &to, &more).await?;
-            self.forward = Some(forward);
+            self.start_forwarder_with(&[]).await?;
         }
+        Ok(())
+    }
+
+    /// Starts the forwarder with more flags.
+    pub async fn start_forwarder_with(&mut self, more: &[&str]) -> Result<()> {
+        let (log, group) = self.log_and_group();
+        let more = [&["--group", &group], &FORWARD[..], more].concat();
+        let to = self.sink.grpc_url();
+        self.forward =
+            Some(Spanferry::forward("forward", &self.directory, &log, &to, &more).await?);
         Ok(())
     }
 

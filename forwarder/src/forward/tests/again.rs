@@ -1,8 +1,8 @@
 //! What comes twice, and what does not come: repeats, restarts, and losses that the totals tell.
 
 use super::*;
-use crate::ledger::Stamp;
-use crate::log::{Assignment, Record, StoredRecord};
+use crate::ledger::{Kept, Stamp};
+use crate::log::{Assignment, Log, Placed, Record, StoredRecord};
 
 #[tokio::test(start_paused = true)]
 async fn what_was_delivered_beyond_the_commit_is_not_sent_again_by_the_next_reader() {
@@ -37,6 +37,54 @@ async fn a_filters_batch_that_was_written_twice_is_delivered_once() {
     rig.until("both are committed", |rig| rig.log.committed(0) == Some(2)).await;
     assert_eq!(rig.taken(), ["a"]);
     assert_eq!((rig.metrics.sent_spans(), rig.metrics.suppressed_spans()), (1, 1));
+}
+
+/// A record of a filter's batch, with one span.
+fn of_a_filter(sequence: u64) -> Record {
+    let stamp = Stamp { source: b"vm".to_vec(), sequence, ..Stamp::default() };
+    Record { headers: stamp.headers(), value: value(&format!("{sequence}")), ..Record::default() }
+}
+
+fn read(offset: i64, record: Record) -> StoredRecord {
+    StoredRecord { partition: 0, offset, timestamp_ms: 1, record }
+}
+
+/// A reader that is given a partition in which one before it has settled the first two records, with this string; then the
+/// first comes again, and a new one.
+async fn second_reader(metadata: String) -> Rig {
+    let rig = Rig::start(Settings::default());
+    let written = [1, 2].map(|sequence| Placed { partition: 0, record: of_a_filter(sequence) });
+    rig.log.append(written.into()).unwrap().await.unwrap();
+    let assignment = Assignment { committed: Some(2), metadata, ..Assignment::default() };
+    rig.log.tell(Event::Assigned(vec![assignment]));
+    rig.log.tell(Event::Records(vec![read(2, of_a_filter(1)), read(3, of_a_filter(3))]));
+    rig.until("all is committed", |rig| rig.log.committed(0) == Some(4)).await;
+    rig
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_another_reader_delivered_is_not_delivered_again_when_it_is_written_again() {
+    let rig = second_reader(Kept::default().encode(2)).await;
+    assert_eq!(rig.taken(), ["3"]);
+    assert_eq!((rig.metrics.sent_spans(), rig.metrics.suppressed_spans()), (1, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_passed_over_by_hand_is_delivered_when_it_is_written_again() {
+    let rig = second_reader(String::new()).await;
+    assert_eq!(rig.taken(), ["1", "3"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_log_that_cannot_be_looked_at_costs_no_record() {
+    let rig = Rig::start(Settings::default());
+    rig.log.set(Mood::Away);
+    let (committed, metadata) = (Some(2), Kept::default().encode(2));
+    let assignment = Assignment { committed, metadata, ..Assignment::default() };
+    rig.log.tell(Event::Assigned(vec![assignment]));
+    rig.log.tell(Event::Records(vec![read(2, of_a_filter(1))]));
+    rig.until("it is committed", |rig| rig.log.committed(0) == Some(3)).await;
+    assert_eq!(rig.taken(), ["1"]);
 }
 
 /// Records as one writer numbers them, one span each, in a partition of their own.

@@ -1,5 +1,5 @@
 //! Any interleaving of the reader in order, the one of fresh records, deliveries, commits and crashes: a commit passes only
-//! what is delivered, what a commit knew is not sent again, and every record is.
+//! what is delivered, what a commit knew or passed is not sent again, and every record is.
 
 use super::super::partition::{Due, Partition};
 use crate::ledger::{Fate, Kept, Stamp};
@@ -41,6 +41,8 @@ struct World {
     settled: BTreeSet<i64>,
     known: BTreeSet<i64>,
     committed: Option<Commit>,
+    /// Values of a filter that were committed before the last crash.
+    passed: BTreeSet<Vec<u8>>,
     crashes: usize,
 }
 
@@ -72,6 +74,7 @@ impl World {
             settled: BTreeSet::new(),
             known: BTreeSet::new(),
             committed: None,
+            passed: BTreeSet::new(),
             crashes: 0,
         }
     }
@@ -99,8 +102,17 @@ impl World {
                 self.settled.clone_from(&self.known);
                 self.next = self.committed.as_ref().map_or(0, |commit| commit.offset as usize);
                 self.partition = assigned(self.committed.as_ref());
+                self.look_before();
             }
         }
+    }
+
+    /// The next reader looks at all that is committed.
+    fn look_before(&mut self) {
+        let passed = &self.records[..self.next];
+        passed.iter().for_each(|stored| self.partition.remember(stored));
+        let values = passed.iter().map(|stored| stored.record.value.to_vec());
+        self.passed = values.filter(|value| value[0] > 0).collect();
     }
 
     fn read(&mut self) {
@@ -129,6 +141,10 @@ impl World {
         self.in_flight.remove(&offset);
         assert!(!self.known.contains(&offset), "{offset} was known to a commit, and is sent again");
         let value = self.records[offset as usize].record.value.to_vec();
+        assert!(
+            !self.passed.contains(&value),
+            "{offset} repeats what a reader before had committed"
+        );
         *self.delivered.entry(value).or_default() += 1;
         self.settled.insert(offset);
         self.partition.settled([(offset, Fate::Delivered)]);

@@ -1,0 +1,150 @@
+//! What stands before the committed offset. When a partition comes, the last records in it that are settled are looked at
+//! once more: a batch of theirs that is written again is then known, whoever delivered it. Nothing else is read meanwhile.
+
+use crate::log::{Log, LogError, StoredRecord, Stretch};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::mpsc;
+use tokio::time::{Instant, timeout};
+use tokio_util::task::AbortOnDropHandle;
+
+/// Records of a partition that are looked at, at most.
+const MAX_RECORDS: u64 = 5_000;
+/// Spans in them, of all partitions that come together: about 50 MB.
+const MAX_SPANS: u64 = 200_000;
+/// The bytes themselves are known only as they come; behind so many nothing more is looked at.
+const MAX_BYTES: usize = 64 << 20;
+/// After so long it goes on without the rest.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Batches of records that wait for the loop.
+const BATCHES: usize = 4;
+
+/// See the module.
+pub struct Before {
+    log: Arc<dyn Log>,
+    waiting: Vec<Stretch>,
+    reading: Option<Reading>,
+}
+
+struct Reading {
+    records: mpsc::Receiver<Vec<StoredRecord>>,
+    _task: AbortOnDropHandle<()>,
+}
+
+impl Before {
+    /// Looks at nothing yet.
+    pub fn new(log: Arc<dyn Log>) -> Self {
+        Self { log, waiting: Vec::new(), reading: None }
+    }
+
+    /// How many records to look at before the committed offset of one of so many partitions that come together, when a
+    /// record holds so many spans.
+    pub fn records(partitions: usize, spans_of_one: u64) -> i64 {
+        let most = MAX_SPANS / spans_of_one.max(1) / (partitions as u64).max(1);
+        most.min(MAX_RECORDS) as i64
+    }
+
+    /// Looks at these, too.
+    pub fn look(&mut self, stretches: impl IntoIterator<Item = Stretch>) {
+        self.waiting.extend(stretches);
+        if self.reading.is_none() {
+            self.begin();
+        }
+    }
+
+    /// Whether it has not come to its end.
+    pub fn is_on(&self) -> bool {
+        self.reading.is_some()
+    }
+
+    /// The next records, none at the end; waits for ever while there is nothing to look at. Cancel safe.
+    pub async fn next(&mut self) -> Vec<StoredRecord> {
+        let Some(reading) = &mut self.reading else { return std::future::pending().await };
+        if let Some(records) = reading.records.recv().await {
+            return records;
+        }
+        self.begin();
+        Vec::new()
+    }
+
+    /// Begins with what waits, if something does.
+    fn begin(&mut self) {
+        let stretches = std::mem::take(&mut self.waiting);
+        self.reading = (!stretches.is_empty()).then(|| {
+            let (send, records) = mpsc::channel(BATCHES);
+            let task = tokio::spawn(read(self.log.clone(), stretches, send));
+            Reading { records, _task: AbortOnDropHandle::new(task) }
+        });
+    }
+}
+
+async fn read(
+    log: Arc<dyn Log>,
+    stretches: Vec<Stretch>,
+    records: mpsc::Sender<Vec<StoredRecord>>,
+) {
+    let since = Instant::now();
+    let reason = match timeout(PATIENCE, scan(&*log, stretches, records)).await {
+        Ok(Ok(records)) => {
+            let ms = since.elapsed().as_millis() as u64;
+            return tracing::info!(records, ms, "what was settled before is known");
+        }
+        Ok(Err(error)) => error.to_string(),
+        Err(_) => format!("not done within {} s", PATIENCE.as_secs()),
+    };
+    tracing::warn!(
+        reason,
+        "what was settled before could not be looked at: a batch of it that is written again is delivered again"
+    );
+}
+
+/// How many records there were.
+async fn scan(
+    log: &dyn Log,
+    stretches: Vec<Stretch>,
+    send: mpsc::Sender<Vec<StoredRecord>>,
+) -> Result<usize, LogError> {
+    let mut scan = log.scan(stretches).await?;
+    let (mut count, mut bytes) = (0, 0);
+    while bytes < MAX_BYTES
+        && let Some(records) = scan.next().await?
+    {
+        count += records.len();
+        bytes += records.iter().map(|stored| stored.record.memory()).sum::<usize>();
+        if send.send(records).await.is_err() {
+            break;
+        }
+    }
+    Ok(count)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::log::double::Double;
+    use crate::log::{Placed, Record};
+
+    #[test]
+    fn the_more_partitions_come_and_the_more_a_record_holds_the_fewer_are_looked_at() {
+        let records = [(1, 1), (40, 1), (80, 1), (8, 5), (8, 50), (0, 0), (1, 1_000_000)]
+            .map(|(partitions, spans)| Before::records(partitions, spans));
+        assert_eq!(records, [5_000, 5_000, 2_500, 5_000, 500, 5_000, 0]);
+    }
+
+    #[tokio::test]
+    async fn what_comes_meanwhile_is_looked_at_next() {
+        let log = Double::new("traces", 2);
+        let one = |partition| Placed { partition, record: Record::default() };
+        drop(log.append(vec![one(0), one(0), one(0), one(1)]).unwrap());
+        let mut before = Before::new(log);
+        assert!(!before.is_on());
+        before.look([Stretch { partition: 0, offsets: 1..3 }]);
+        before.look([Stretch { partition: 1, offsets: 0..1 }]);
+        let mut seen = Vec::new();
+        while before.is_on() {
+            let records = before.next().await;
+            seen.extend(records.iter().map(|stored| (stored.partition, stored.offset)));
+        }
+        assert_eq!(seen, [(0, 1), (0, 2), (1, 0)]);
+    }
+}
