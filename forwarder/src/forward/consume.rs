@@ -70,6 +70,7 @@ pub async fn run(
         partitions: BTreeMap::new(),
         epoch: 0,
         in_flight: JoinSet::new(),
+        is_window_full: false,
     };
     consumer.run(shutdown).await
 }
@@ -91,7 +92,7 @@ pub(super) struct Consumer {
     headroom: Headroom,
     reader: Box<dyn Reader>,
     pub(super) fresh: FreshReader,
-    before: Before,
+    pub(super) before: Before,
     pub(super) deliverer: Arc<Deliverer>,
     pub(super) settings: Settings,
     pub(super) metrics: Arc<Metrics>,
@@ -99,6 +100,7 @@ pub(super) struct Consumer {
     epoch: u64,
     pub(super) lanes: Lanes,
     in_flight: JoinSet<Done>,
+    pub(super) is_window_full: bool,
 }
 
 impl Consumer {
@@ -106,11 +108,7 @@ impl Consumer {
         let mut tick = interval(self.settings.commit_interval);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            // What may repeat something is read only when that is known.
-            let is_known = !self.before.is_on();
-            let held_bytes = self.lanes.held_bytes(Lane::InOrder);
-            let has_room = is_known && held_bytes < self.settings.max_held_bytes;
-            let has_fresh_room = is_known && self.has_fresh_room();
+            let (has_room, has_fresh_room) = (self.has_room(), self.has_fresh_room());
             tokio::select! {
                 () = shutdown.cancelled() => break,
                 Some(done) = self.in_flight.join_next() => self.done(done?),
@@ -367,8 +365,7 @@ impl Consumer {
             self.metrics.trouble.low(room.low);
         }
         self.metrics.oldest_ms.store(oldest.unwrap_or(0), Ordering::Relaxed);
-        let windows = self.partitions.values().map(|state| state.window.len());
-        self.metrics.window_records.set(windows.sum::<usize>() as i64);
+        self.show_window();
     }
 
     /// When the oldest record that waits was appended, ms since 1970.

@@ -26,6 +26,7 @@ mod overtaken;
 mod pace;
 mod partition;
 mod repeats;
+mod room;
 mod settings;
 #[cfg(test)]
 mod tests;

@@ -23,10 +23,6 @@ impl Consumer {
         }
     }
 
-    pub(super) fn has_fresh_room(&self) -> bool {
-        self.lanes.held_bytes(Lane::Fresh) < self.settings.max_fresh_bytes
-    }
-
     /// Fresh records: those that nobody knows yet overtake the others.
     pub(super) fn overtake(&mut self, records: Vec<StoredRecord>) {
         let since = Instant::now();

@@ -15,6 +15,9 @@ pub struct Settings {
     pub max_request_spans: u64,
     /// Bytes of memory that hold what is read and not delivered yet, about; beyond it nothing is read.
     pub max_held_bytes: usize,
+    /// Records that are read and that no commit can pass, since one before them is not settled: 100 bytes each, about. Beyond it
+    /// nothing is read; ten times what is in flight when a record has one span.
+    pub max_window_records: usize,
     /// The share of fresh records while a backlog waits, in percent of the spans (0 to 90); 0: all wait for their turn.
     pub fresh_share: u8,
     /// Bytes of fresh records that wait beside that, at most.
@@ -43,6 +46,7 @@ impl Default for Settings {
             max_request_bytes: 2 << 20,
             max_request_spans: 8192,
             max_held_bytes: 24 << 20,
+            max_window_records: 400_000,
             fresh_share: 25,
             max_fresh_bytes: 4 << 20,
             backoff_min: Duration::from_millis(500),

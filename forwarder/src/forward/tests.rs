@@ -3,6 +3,7 @@
 mod again;
 mod doubted;
 mod fresh;
+mod room;
 mod too_large;
 mod two_readers;
 

@@ -182,6 +182,7 @@ fn settings(chance: &Chance) -> forward::Settings {
         requests_in_flight: 4,
         max_request_spans: 12,
         max_held_bytes: 300 + chance.index(3_000),
+        max_window_records: 1 + chance.index(100),
         max_fresh_bytes: 300 + chance.index(1_500),
         fresh_share: [10, 25, 90][chance.index(3)],
         backoff_min: Duration::from_millis(20),
