@@ -188,6 +188,11 @@ impl Spanferry {
     pub fn output(&self) -> String {
         self.process.output()
     }
+
+    /// The last lines of that.
+    pub fn tail(&self) -> String {
+        self.process.tail()
+    }
 }
 
 const FREE: &str = "127.0.0.1:0";

@@ -53,11 +53,17 @@ pub async fn settle(stage: &Stage, accepted: &[u64], tally: &mut Tally) -> Resul
             tokio::time::sleep(LOOK).await;
             let waited = start.elapsed().as_secs();
             let lag = lag.map_or_else(|error| format!("{error:#}"), |lag| lag.to_string());
-            bail!("{missing} spans missing after {waited} s, lag {lag}");
+            let told: String = stage.forwarders.iter().map(last_words).collect();
+            bail!("{missing} spans missing after {waited} s, lag {lag}{told}");
         }
         tokio::time::sleep(LOOK).await;
     }
     ledger(stage).await
+}
+
+/// The end of a forwarder's log: why it does not go on.
+fn last_words(forwarder: &Spanferry) -> String {
+    format!("\n{}:\n{}", forwarder.name(), forwarder.tail())
 }
 
 /// Accepted spans that are not at the destination, where that is in this process.

@@ -3,6 +3,7 @@
 
 use super::scene::{Scene, TRACES};
 use crate::harness::Ground;
+use crate::ledger::{ledger, number};
 use crate::rig::LIMIT;
 use anyhow::{Context, Result, ensure};
 use http::StatusCode;
@@ -27,12 +28,7 @@ pub async fn a_batch_that_comes_again_is_known_when_bridge_and_forwarder_forgot_
     scene.kafka.restart().await?;
     scene.start_forwarder_with(&SHORT).await?;
     send_all(&mut scene).await?;
-    let is_committed = |metrics: &Metrics| {
-        metrics.count("spanferry_sent_spans_total") == SPANS
-            && metrics.count("spanferry_group_lag_records") == 0
-    };
-    let all = "all is delivered and committed";
-    forward(&mut scene)?.metrics_until(all, LIMIT, is_committed).await?;
+    all_is_committed(&scene, ground).await?;
 
     scene.kafka.kill();
     let lost = forward(&mut scene)?;
@@ -44,6 +40,16 @@ pub async fn a_batch_that_comes_again_is_known_when_bridge_and_forwarder_forgot_
     forward(&mut scene)?.kill();
     forward(&mut scene)?.restart().await?;
     all_is_known_again(&mut scene).await.context("to another forwarder")
+}
+
+async fn all_is_committed(scene: &Scene, ground: &Ground) -> Result<()> {
+    let (log, group) = scene.log_and_group();
+    let directory = ground.directory("spool-forgotten")?;
+    let committed = async || {
+        let (_, report) = ledger(&directory, &["--log", &log, "--group", &group]).await?;
+        Ok((number(&report, "delivered") == SPANS).then_some(()))
+    };
+    eventually("all is delivered and committed", LIMIT, committed).await
 }
 
 fn forward(scene: &mut Scene) -> Result<&mut Spanferry> {

@@ -164,7 +164,7 @@ fn read(
     let consumer: BaseConsumer = config.create().map_err(|error| refused(&error))?;
     consumer.assign(&list).map_err(|error| question.unavailable(&error))?;
     let (mut records, mut pages, mut since) = (Vec::new(), Pages::default(), Instant::now());
-    while !open.is_empty() {
+    while !open.is_empty() && !batches.is_closed() {
         match consumer.poll(POLL) {
             Some(Ok(message)) => {
                 since = Instant::now();
