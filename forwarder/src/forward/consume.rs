@@ -70,7 +70,6 @@ pub async fn run(
         partitions: BTreeMap::new(),
         epoch: 0,
         in_flight: JoinSet::new(),
-        is_window_full: false,
     };
     consumer.run(shutdown).await
 }
@@ -100,7 +99,6 @@ pub(super) struct Consumer {
     epoch: u64,
     pub(super) lanes: Lanes,
     in_flight: JoinSet<Done>,
-    pub(super) is_window_full: bool,
 }
 
 impl Consumer {

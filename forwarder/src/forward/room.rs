@@ -22,15 +22,13 @@ impl Consumer {
         self.partitions.values().map(|state| state.window.len()).sum()
     }
 
-    /// Brings the gauge up to date, and says once when it is full: nothing more is read then until one record is settled.
-    pub(super) fn show_window(&mut self) {
-        let records = self.window_records();
-        self.metrics.window_records.set(records as i64);
-        let is_full = records >= self.settings.max_window_records;
-        if is_full && !std::mem::replace(&mut self.is_window_full, is_full) {
+    /// Brings the gauge up to date, and says when it becomes full: nothing more is read then until one record is settled.
+    pub(super) fn show_window(&self) {
+        let (records, most) = (self.window_records(), self.settings.max_window_records);
+        let before = self.metrics.window_records.set(records as i64);
+        if records >= most && before < most as i64 {
             self.warn_of_full_window(records);
         }
-        self.is_window_full = is_full;
     }
 
     fn warn_of_full_window(&self, records: usize) {

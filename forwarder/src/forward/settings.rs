@@ -16,7 +16,7 @@ pub struct Settings {
     /// Bytes of memory that hold what is read and not delivered yet, about; beyond it nothing is read.
     pub max_held_bytes: usize,
     /// Records that are read and that no commit can pass, since one before them is not settled: 100 bytes each, about. Beyond it
-    /// nothing is read; ten times what is in flight when a record has one span.
+    /// nothing is read; six times what is in flight when a record has one span.
     pub max_window_records: usize,
     /// The share of fresh records while a backlog waits, in percent of the spans (0 to 90); 0: all wait for their turn.
     pub fresh_share: u8,

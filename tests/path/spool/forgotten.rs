@@ -4,7 +4,7 @@
 use super::scene::{Scene, TRACES};
 use crate::harness::Ground;
 use crate::ledger::{ledger, number};
-use crate::rig::LIMIT;
+use crate::rig::{FORWARD, LIMIT};
 use anyhow::{Context, Result, ensure};
 use http::StatusCode;
 use spanferry_tests::stack::metrics::Metrics;
@@ -13,20 +13,13 @@ use spanferry_tests::stack::wait::eventually;
 
 const BATCHES: u64 = 50;
 const SPANS: u64 = BATCHES * TRACES;
-/// The shortest that Kafka by default allows is 6 s.
-const SHORT: [&str; 4] = [
-    "--kafka-property",
-    "session.timeout.ms=2000",
-    "--kafka-property",
-    "heartbeat.interval.ms=300",
-];
 
 pub async fn a_batch_that_comes_again_is_known_when_bridge_and_forwarder_forgot_it(
     ground: &Ground,
 ) -> Result<()> {
     let mut scene = Scene::start(ground, "spool-forgotten", &[]).await?;
     scene.kafka.restart().await?;
-    scene.start_forwarder_with(&SHORT).await?;
+    scene.start_forwarder_with(&FORWARD).await?;
     send_all(&mut scene).await?;
     all_is_committed(&scene, ground).await?;
 

@@ -105,15 +105,15 @@ impl Scene {
     /// Starts the forwarder, if it does not run.
     pub async fn start_forwarder(&mut self) -> Result<()> {
         if self.forward.is_none() {
-            self.start_forwarder_with(&[]).await?;
+            self.start_forwarder_with(&FORWARD).await?;
         }
         Ok(())
     }
 
-    /// Starts the forwarder with more flags.
-    pub async fn start_forwarder_with(&mut self, more: &[&str]) -> Result<()> {
+    /// Starts the forwarder with these flags.
+    pub async fn start_forwarder_with(&mut self, flags: &[&str]) -> Result<()> {
         let (log, group) = self.log_and_group();
-        let more = [&["--group", &group], &FORWARD[..], more].concat();
+        let more = [&["--group", &group], flags].concat();
         let to = self.sink.grpc_url();
         self.forward =
             Some(Spanferry::forward("forward", &self.directory, &log, &to, &more).await?);

@@ -27,22 +27,18 @@ async fn what_was_delivered_beyond_the_commit_is_not_sent_again_by_the_next_read
 #[tokio::test(start_paused = true)]
 async fn a_filters_batch_that_was_written_twice_is_delivered_once() {
     let rig = Rig::start(Settings::default());
-    let stamp = Stamp { source: b"vm".to_vec(), sequence: 7, ..Stamp::default() };
-    let headers = stamp.headers();
-    let record = Record { headers, value: value("a"), ..Record::default() };
-    let stored =
-        |offset| StoredRecord { partition: 0, offset, timestamp_ms: 1, record: record.clone() };
+    let records = [0, 1].map(|offset| read(offset, of_a_filter(7, "a")));
     rig.log.assign(0);
-    rig.log.tell(Event::Records(vec![stored(0), stored(1)]));
+    rig.log.tell(Event::Records(records.into()));
     rig.until("both are committed", |rig| rig.log.committed(0) == Some(2)).await;
     assert_eq!(rig.taken(), ["a"]);
     assert_eq!((rig.metrics.sent_spans(), rig.metrics.suppressed_spans()), (1, 1));
 }
 
-/// A record of a filter's batch, with one span.
-fn of_a_filter(sequence: u64) -> Record {
+/// A record of a filter's batch, with one span of this name.
+fn of_a_filter(sequence: u64, name: &str) -> Record {
     let stamp = Stamp { source: b"vm".to_vec(), sequence, ..Stamp::default() };
-    Record { headers: stamp.headers(), value: value(&format!("{sequence}")), ..Record::default() }
+    Record { headers: stamp.headers(), value: value(name), ..Record::default() }
 }
 
 fn read(offset: i64, record: Record) -> StoredRecord {
@@ -53,11 +49,12 @@ fn read(offset: i64, record: Record) -> StoredRecord {
 /// first comes again, and a new one.
 async fn second_reader(metadata: String) -> Rig {
     let rig = Rig::start(Settings::default());
-    let written = [1, 2].map(|sequence| Placed { partition: 0, record: of_a_filter(sequence) });
-    rig.log.append(written.into()).unwrap().await.unwrap();
+    let written = [of_a_filter(1, "1"), of_a_filter(2, "2")];
+    let placed = written.map(|record| Placed { partition: 0, record });
+    rig.log.append(placed.into()).unwrap().await.unwrap();
     let assignment = Assignment { committed: Some(2), metadata, ..Assignment::default() };
     rig.log.tell(Event::Assigned(vec![assignment]));
-    rig.log.tell(Event::Records(vec![read(2, of_a_filter(1)), read(3, of_a_filter(3))]));
+    rig.log.tell(Event::Records(vec![read(2, of_a_filter(1, "1")), read(3, of_a_filter(3, "3"))]));
     rig.until("all is committed", |rig| rig.log.committed(0) == Some(4)).await;
     rig
 }
@@ -82,7 +79,7 @@ async fn a_log_that_cannot_be_looked_at_costs_no_record() {
     let (committed, metadata) = (Some(2), Kept::default().encode(2));
     let assignment = Assignment { committed, metadata, ..Assignment::default() };
     rig.log.tell(Event::Assigned(vec![assignment]));
-    rig.log.tell(Event::Records(vec![read(2, of_a_filter(1))]));
+    rig.log.tell(Event::Records(vec![read(2, of_a_filter(1, "1"))]));
     rig.until("it is committed", |rig| rig.log.committed(0) == Some(3)).await;
     assert_eq!(rig.taken(), ["1"]);
 }
