@@ -1,20 +1,16 @@
-//! What a process has used of the machine, as Linux accounts for it (proc_pid_schedstat, proc_pid_status).
+//! What a process has used of the machine, as Linux accounts for it (clock_getcpuclockid, proc_pid_status).
 
 use anyhow::{Context, Result};
+use nix::time::clock_getcpuclockid;
+use nix::unistd::Pid;
 use std::fs;
 use std::time::Duration;
 
-/// CPU time of all threads that a process has, user and system. Threads that have ended are not in it.
+/// CPU time of all threads that a process has or had, user and system.
 pub fn cpu(process: u32) -> Result<Duration> {
-    let mut nanoseconds = 0;
-    for thread in fs::read_dir(format!("/proc/{process}/task")).context("no such process")? {
-        let path = thread?.path().join("schedstat");
-        let text = fs::read_to_string(&path).with_context(|| path.display().to_string())?;
-        let first = text.split_whitespace().next().unwrap_or_default();
-        nanoseconds +=
-            first.parse::<u64>().with_context(|| format!("{}: {text}", path.display()))?;
-    }
-    Ok(Duration::from_nanos(nanoseconds))
+    let clock =
+        clock_getcpuclockid(Pid::from_raw(process.try_into()?)).context("no such process")?;
+    Ok(clock.now().context("its clock")?.into())
 }
 
 /// Resident memory, bytes.
@@ -52,6 +48,10 @@ mod tests {
         assert!(cpu(own).unwrap() > before.0);
         assert!(resident(own).unwrap() >= before.1 + (48 << 20));
         drop(memory);
+        let until = before.0 + Duration::from_millis(50);
+        let ends = std::thread::spawn(move || while cpu(own).unwrap() < until {});
+        ends.join().unwrap();
+        assert!(cpu(own).unwrap() >= until, "a thread that has ended counts");
         let most = peak(own).unwrap();
         assert!(most >= before.1 + (48 << 20));
         forget_peak(own).unwrap();

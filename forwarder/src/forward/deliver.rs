@@ -16,8 +16,6 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// A destination that was away for so long may have started again, and is met slowly.
-const LONG_AWAY: Duration = Duration::from_secs(5);
 /// A push-back that took so long is a request that was not taken in its time.
 const LATE: Duration = Duration::from_secs(1);
 
@@ -95,8 +93,10 @@ impl Deliverer {
         let mut parts = vec![Part::of(&understood)];
         while let Some(mut tried) = parts.pop() {
             let part = tried.items;
-            let lane = part.first().map_or(Lane::InOrder, |item| item.lane);
-            let (outcome, took) = self.send(&join(part), lane, &mut tried.doubt).await;
+            let Some((outcome, took)) = self.try_part(&mut tried).await else {
+                parts.extend(tried.halves());
+                continue;
+            };
             match outcome {
                 Outcome::Delivered => {
                     self.metrics.delivered(part.len() as u64, spans(part));
@@ -115,10 +115,7 @@ impl Deliverer {
                 Outcome::Refused { .. } | Outcome::TooLarge { .. } => parts.extend(tried.halves()),
                 // More than it can take in the time that it has, or that it lives: the same request would be too much for
                 // ever, and whoever comes behind it waits.
-                Outcome::Retry { is_overload, .. }
-                    if part.len() > 1
-                        && (took >= LATE || (is_overload && self.is_above_its_pace(part))) =>
-                {
+                Outcome::Retry { .. } if part.len() > 1 && took >= LATE => {
                     parts.extend(tried.halves());
                 }
                 Outcome::Retry { .. } => parts.push(tried),
@@ -134,55 +131,20 @@ impl Deliverer {
         settled
     }
 
-    fn is_above_its_pace(&self, part: &[&Item]) -> bool {
-        spans(part) > self.pace.request_spans(u64::MAX)
-    }
-
-    /// One request, when pace and gate let it pass: what its answer means after those before it, and how long it took.
-    pub(super) async fn send(
-        &self,
-        request: &Request,
-        lane: Lane,
-        doubt: &mut Doubt,
-    ) -> (Outcome, Duration) {
+    /// What the answer to one request with all of it means, and how long it took; `None` when it is to be divided, being more than
+    /// the pace gives to one.
+    async fn try_part(&self, tried: &mut Part<'_>) -> Option<(Outcome, Duration)> {
+        let request = join(tried.items);
         if request.bytes == 0 {
-            return (Outcome::Delivered, Duration::ZERO);
+            return Some((Outcome::Delivered, Duration::ZERO));
         }
-        self.pace.wait(request.spans, lane).await;
-        let pass = self.gate.pass(lane, doubt.was_tried()).await;
-        self.metrics.in_flight_requests.inc();
-        self.metrics.in_flight_spans.inc_by(request.spans as i64);
-        let start = Instant::now();
-        let outcome = self.destination.export(request).await;
-        let took = start.elapsed();
-        self.metrics.in_flight_requests.dec();
-        self.metrics.in_flight_spans.dec_by(request.spans as i64);
-        match &outcome {
-            Outcome::Retry { after, reason, is_overload } => {
-                self.failed();
-                if *is_overload {
-                    self.pace.pushed_back();
-                }
-                pass.failed(*after, reason);
-            }
-            Outcome::Failed { reason } => {
-                self.failed();
-                pass.failed(None, reason);
-            }
-            _ => {
-                self.metrics.destination_up.set(1);
-                if pass.succeeded().is_some_and(|away| away >= LONG_AWAY) {
-                    self.pace.begin_again();
-                }
-                self.pace.delivered(request.spans, took);
-            }
-        }
-        (doubt.answered(outcome, self.metrics.sent_requests.get()), took)
-    }
-
-    fn failed(&self) {
-        self.metrics.send_failed_requests.inc();
-        self.metrics.destination_up.set(0);
+        let lane = tried.items.first().map_or(Lane::InOrder, |item| item.lane);
+        let (spans, is_another_try) = (request.spans, tried.doubt.was_tried());
+        let pass = match tried.items.len() {
+            1 => self.pass(spans, lane, is_another_try).await,
+            _ => self.pass_or_divide(spans, lane, is_another_try).await?,
+        };
+        Some(self.send(pass, &request, &mut tried.doubt).await)
     }
 
     /// One record is to blame; of one that holds several traces, perhaps not all.

@@ -27,7 +27,10 @@ impl Deliverer {
         while let Some((mut part, answer)) = parts.pop() {
             let outcome = match answer {
                 Some(answer) => answer,
-                None => self.send(&part.request(), item.lane, &mut part.doubt).await.0,
+                None => {
+                    let pass = self.pass(part.spans, item.lane, part.doubt.was_tried()).await;
+                    self.send(pass, &part.request(), &mut part.doubt).await.0
+                }
             };
             match outcome {
                 Outcome::Delivered => self.metrics.delivered(0, part.spans),

@@ -38,6 +38,7 @@ pub struct Pass<'a> {
     gate: &'a Gate,
     round: u64,
     is_probe: bool,
+    has_waited: bool,
 }
 
 impl Gate {
@@ -68,12 +69,14 @@ impl Gate {
     /// Waits for the right to make a request, which is perhaps another try. While the gate is closed they take turns.
     pub async fn pass(&self, lane: Lane, is_another_try: bool) -> Pass<'_> {
         let place = Place::take(self, lane, is_another_try);
+        let mut has_waited = false;
         loop {
             let changed = self.changed.notified();
-            let wait = match self.try_pass(place.turn) {
+            let wait = match self.try_pass(place.turn, has_waited) {
                 Ok(pass) => return pass,
                 Err(wait) => wait,
             };
+            has_waited = true;
             match wait {
                 Some(until) => {
                     tokio::select! { () = changed => (), () = tokio::time::sleep_until(until) => () }
@@ -84,7 +87,7 @@ impl Gate {
     }
 
     /// A pass, or until when to wait (`None`: for another request, whose turn it is).
-    fn try_pass(&self, turn: Turn) -> Result<Pass<'_>, Option<Instant>> {
+    fn try_pass(&self, turn: Turn, has_waited: bool) -> Result<Pass<'_>, Option<Instant>> {
         let mut state = self.lock();
         let is_probe = state.failures > 0;
         if is_probe && (state.is_probing || !state.turns.is_next(turn)) {
@@ -94,7 +97,7 @@ impl Gate {
             return Err(Some(state.next_try));
         }
         state.is_probing = is_probe;
-        Ok(Pass { gate: self, round: state.round, is_probe })
+        Ok(Pass { gate: self, round: state.round, is_probe, has_waited })
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -123,18 +126,32 @@ impl Drop for Place<'_> {
 }
 
 impl Pass<'_> {
-    /// The destination answered: the gate opens. Says how long it was closed, if it was.
-    pub fn succeeded(self) -> Option<Duration> {
+    /// Whether the gate was closed when it was asked for.
+    pub fn has_waited(&self) -> bool {
+        self.has_waited
+    }
+
+    /// Whether the gate is closed, and this is the one that tries.
+    pub fn is_probe(&self) -> bool {
+        self.is_probe
+    }
+
+    /// How long the gate is closed by now, if it is.
+    pub fn closed_for(&self) -> Option<Duration> {
+        let state = self.gate.lock();
+        (state.failures > 0).then(|| state.since.elapsed())
+    }
+
+    /// The destination answered: the gate opens.
+    pub fn succeeded(self) {
         let mut state = self.gate.lock();
         if state.failures == 0 {
-            return None;
+            return;
         }
-        let away = state.since.elapsed();
-        let seconds = away.as_secs_f32();
+        let seconds = state.since.elapsed().as_secs_f32();
         tracing::info!(failures = state.failures, seconds, "the destination answers again");
         state.failures = 0;
         state.round += 1;
-        Some(away)
     }
 
     /// The destination failed: the gate closes for the back-off, or for what the destination asked.
@@ -264,7 +281,7 @@ mod tests {
                 order.lock().unwrap().push(lane);
                 match tries.fetch_add(1, Ordering::SeqCst) {
                     0 => pass.failed(None, "429"),
-                    _ => drop(pass.succeeded()),
+                    _ => pass.succeeded(),
                 }
             });
         }

@@ -1,6 +1,6 @@
 //! Export: records out of the log, joined without decoding, delivered, and only then committed.
 //!
-//! consume (the loop) → format (what is in a record) → deliver (join, retry, find the guilty) → export (the wire);
+//! consume (the loop) → format (what is in a record) → deliver (join, retry, find the guilty) → send (one request) → export (the wire);
 //! fresh reads what is appended while a backlog waits, lanes share the way between both, overtaken says what is settled
 //! before its turn. window says what may be committed, gate keeps a destination that is away from being stormed, pace one that is busy.
 //! repeats knows what comes again, also of what was settled before a partition came to us.
@@ -27,6 +27,7 @@ mod pace;
 mod partition;
 mod repeats;
 mod room;
+mod send;
 mod settings;
 #[cfg(test)]
 mod tests;

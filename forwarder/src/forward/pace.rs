@@ -6,6 +6,7 @@ use super::lanes::Lane;
 use prometheus_client::metrics::gauge::Gauge;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
 /// What is kept of the rate when the destination pushes back; and when it only answers slowly.
@@ -34,6 +35,8 @@ pub struct Pace {
     state: Mutex<State>,
     /// The rate, spans a second; 0: without a limit.
     shown: Gauge,
+    /// The spans of one request, at most.
+    limit: watch::Sender<u64>,
     /// An answer that takes longer is a sign to go slower.
     slow: Duration,
 }
@@ -75,7 +78,7 @@ impl Pace {
             now: 0.0,
             before: 0.0,
         };
-        Self { state: Mutex::new(state), shown, slow }
+        Self { state: Mutex::new(state), shown, limit: watch::Sender::new(u64::MAX), slow }
     }
 
     /// Waits until so many spans may go; fresh ones before the others.
@@ -86,13 +89,26 @@ impl Pace {
         }
     }
 
+    /// So many spans go, for which nobody waits.
+    pub fn goes(&self, spans: u64) {
+        self.lock().goes(spans, Instant::now());
+    }
+
+    /// Waits until one request may not have so many spans.
+    pub async fn is_below(&self, spans: u64) {
+        let is_below = |most: &u64| spans > *most;
+        if self.limit.subscribe().wait_for(is_below).await.is_err() {
+            std::future::pending().await
+        }
+    }
+
     fn take(&self, spans: u64, lane: Lane) -> Option<Instant> {
         self.lock().take(spans, lane, Instant::now())
     }
 
     /// The spans of one request, at most: `most`, or what the rate gives in half a second.
     pub fn request_spans(&self, most: u64) -> u64 {
-        self.lock().rate.map_or(most, |rate| (rate * REQUEST_SECONDS) as u64).clamp(1, most.max(1))
+        (*self.limit.borrow()).clamp(1, most.max(1))
     }
 
     /// The destination took so many spans, and answered after this time.
@@ -125,6 +141,8 @@ impl Pace {
 
     fn show(&self, state: &State) {
         self.shown.set(state.rate.unwrap_or(0.0) as i64);
+        let limit = state.rate.map_or(u64::MAX, |rate| (rate * REQUEST_SECONDS) as u64);
+        self.limit.send_replace(limit);
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -152,15 +170,21 @@ impl State {
     /// Lets a request of so many spans go, and the next one when its time is over; else says when to look again. Nobody
     /// has a place in a queue: that would be reckoned by a rate that may be long past.
     fn take(&mut self, spans: u64, lane: Lane, now: Instant) -> Option<Instant> {
-        let rate = self.rate?;
+        self.rate?;
         if now < self.next {
             return Some(self.next.min(now + LOOK));
         }
         if lane == Lane::InOrder && self.fresh_waiting > 0 {
             return Some(now + LOOK_SOON);
         }
-        self.next = now + Duration::from_secs_f64(spans as f64 / rate);
+        self.goes(spans, now);
         None
+    }
+
+    fn goes(&mut self, spans: u64, now: Instant) {
+        if let Some(rate) = self.rate {
+            self.next = self.next.max(now) + Duration::from_secs_f64(spans as f64 / rate);
+        }
     }
 
     fn count(&mut self, spans: f64) {

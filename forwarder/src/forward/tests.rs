@@ -1,6 +1,7 @@
 //! The forwarder's promises, with a log and a destination that do as they are told.
 
 mod again;
+mod busy;
 mod doubted;
 mod fresh;
 mod room;

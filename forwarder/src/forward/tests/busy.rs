@@ -1,0 +1,141 @@
+//! A destination that was away, or takes so many spans a second: it is given what it can take, and fresh spans first.
+
+use super::super::deliver::{Deliverer, Item, Origin};
+use super::super::format::{Format, Payload};
+use super::super::gate::Gate;
+use super::super::lanes::Lane;
+use super::super::pace::Pace;
+use super::super::{dead_letter::DeadLetters, export::Export};
+use super::*;
+use crate::log::StoredRecord;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep};
+
+const SPANS_A_RECORD: u64 = 100;
+
+/// Away at first; then takes so many spans a second, up to a second's worth at once, and answers 429 above.
+struct Busy {
+    rate: f64,
+    back: Instant,
+    room: Mutex<(f64, Instant)>,
+    /// When it took how many spans; and how many requests it was too busy for.
+    took: Mutex<Vec<(Duration, u64)>>,
+    pushed_back: Mutex<usize>,
+}
+
+impl Busy {
+    fn take(&self, spans: u64) -> bool {
+        let mut room = self.room.lock().unwrap();
+        let more = room.1.elapsed().as_secs_f64() * self.rate;
+        *room = ((room.0 + more).min(self.rate), Instant::now());
+        let has_room = room.0 > 0.0;
+        if has_room {
+            room.0 -= spans as f64;
+        }
+        has_room
+    }
+
+    fn taken(&self) -> u64 {
+        self.took.lock().unwrap().iter().map(|(_, spans)| spans).sum()
+    }
+}
+
+#[async_trait]
+impl Export for Busy {
+    async fn export(&self, request: &Request) -> Outcome {
+        sleep(Duration::from_millis(5)).await;
+        let reason = String::from("told so");
+        if Instant::now() < self.back {
+            return Outcome::Retry { after: None, reason, is_overload: false };
+        }
+        if !self.take(request.spans) {
+            *self.pushed_back.lock().unwrap() += 1;
+            return Outcome::Retry { after: None, reason, is_overload: true };
+        }
+        self.took.lock().unwrap().push((self.back.elapsed(), request.spans));
+        Outcome::Delivered
+    }
+}
+
+/// Before a destination that is away for so long, and takes so many spans a second then.
+fn before(away: Duration, rate: f64) -> (Arc<Deliverer>, Arc<Busy>) {
+    let back = Instant::now() + away;
+    let busy = Arc::new(Busy {
+        rate,
+        back,
+        room: Mutex::new((0.0, back)),
+        took: Mutex::default(),
+        pushed_back: Mutex::default(),
+    });
+    let metrics =
+        Arc::new(Metrics::register(&mut prometheus_client::registry::Registry::default()));
+    let deliverer = Deliverer {
+        destination: busy.clone(),
+        gate: Gate::new(Duration::from_millis(500), Duration::from_secs(1)),
+        pace: Pace::new(Duration::from_secs(5), metrics.send_rate_limit.clone()),
+        dead_letters: DeadLetters::new(Double::new("traces.dlq", 1), "traces", metrics.clone()),
+        metrics,
+    };
+    (Arc::new(deliverer), busy)
+}
+
+fn batch(lane: Lane, records: i64) -> Vec<Item> {
+    let item = |offset| {
+        let value = Bytes::from_static(b"spans");
+        let record = Record { value: value.clone(), ..Record::default() };
+        Item {
+            origin: Origin { partition: 0, epoch: 0, offset },
+            stored: StoredRecord { partition: 0, offset, timestamp_ms: 0, record },
+            payload: Ok(Payload { format: Format::Protobuf, value, spans: SPANS_A_RECORD }),
+            lane,
+            since: Instant::now(),
+        }
+    };
+    (0..records).map(item).collect()
+}
+
+/// Eight requests of so many records each, as they were made before the destination went away.
+fn backlog(deliverer: &Arc<Deliverer>, records: i64) -> JoinSet<()> {
+    let mut tasks = JoinSet::new();
+    for _ in 0..8 {
+        let deliverer = deliverer.clone();
+        tasks.spawn(async move {
+            let settled = deliverer.deliver(&batch(Lane::InOrder, records)).await;
+            assert_eq!(settled.len() as i64, records);
+        });
+    }
+    tasks
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_waited_for_a_destination_does_not_come_all_at_once_when_it_is_back() {
+    for records in [5, 80] {
+        let (deliverer, busy) = before(Duration::from_secs(60), f64::INFINITY);
+        backlog(&deliverer, records).join_all().await;
+        assert_eq!(busy.taken(), 8 * records as u64 * SPANS_A_RECORD);
+        let took = busy.took.lock().unwrap();
+        let (first, of_one) = (took[0].0, records as u64 * SPANS_A_RECORD);
+        let within = |time| took.iter().filter(move |(at, _)| *at < first + time);
+        let at_once: u64 = within(Duration::from_millis(100)).map(|(_, spans)| spans).sum();
+        assert!(at_once <= of_one + 1_000, "{at_once} spans at once: {took:?}");
+        let soon: u64 = within(Duration::from_secs(1)).map(|(_, spans)| spans).sum();
+        assert!(soon <= of_one + 6_000, "{soon} spans in the first second: {took:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn fresh_spans_are_soon_taken_by_a_busy_destination_though_a_backlog_waits() {
+    let (deliverer, busy) = before(Duration::from_secs(60), 5_000.0);
+    let mut waiting = backlog(&deliverer, 80);
+    sleep(Duration::from_secs(63)).await;
+    let mut slowest = Duration::ZERO;
+    while waiting.try_join_next().is_some() || waiting.len() > 4 {
+        let since = Instant::now();
+        deliverer.deliver(&batch(Lane::Fresh, 1)).await;
+        slowest = slowest.max(since.elapsed());
+        sleep(Duration::from_millis(100)).await;
+    }
+    assert!(slowest < Duration::from_secs(2), "{slowest:?}");
+    let (taken, pushed_back) = (busy.took.lock().unwrap().len(), *busy.pushed_back.lock().unwrap());
+    assert!(pushed_back * 5 < taken, "{pushed_back} pushed back, {taken} taken");
+}
