@@ -12,8 +12,10 @@ use tokio_util::task::AbortOnDropHandle;
 const MAX_RECORDS: u64 = 5_000;
 /// Spans in them, of all partitions that come together: about 50 MB.
 const MAX_SPANS: u64 = 200_000;
-/// The bytes themselves are known only as they come; behind so many nothing more is looked at.
+/// Their bytes, about: what they weigh is known only as they come.
 const MAX_BYTES: usize = 64 << 20;
+/// One in so many is looked at before the others.
+const NEWEST: f64 = 16.0;
 /// After so long it goes on without the rest.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Batches of records that wait for the loop.
@@ -98,24 +100,61 @@ async fn read(
     );
 }
 
-/// How many records there were.
+/// The newest first, since they are the likeliest to come again: what they weigh says how many of the others fit into the bound. How
+/// many records there were.
 async fn scan(
     log: &dyn Log,
     stretches: Vec<Stretch>,
     send: mpsc::Sender<Vec<StoredRecord>>,
 ) -> Result<usize, LogError> {
+    let newest: Vec<Stretch> = stretches.iter().map(|all| last(all, 1.0 / NEWEST)).collect();
+    let of_newest = pass_on(log, newest.clone(), &send, MAX_BYTES).await?;
+    let others: Vec<Stretch> = stretches.iter().zip(newest).map(up_to).collect();
+    let mean = of_newest.bytes as f64 / of_newest.records.max(1) as f64;
+    let left = MAX_BYTES.saturating_sub(of_newest.bytes);
+    let records: i64 = others.iter().map(|all| all.offsets.end - all.offsets.start).sum();
+    let share = left as f64 / (mean * records as f64).max(1.0);
+    let others = others.iter().map(|all| last(all, share.min(1.0))).collect();
+    Ok(of_newest.records + pass_on(log, others, &send, left).await?.records)
+}
+
+/// The last records of a stretch, this share of them.
+fn last(all: &Stretch, share: f64) -> Stretch {
+    let Stretch { partition, offsets } = all;
+    let records = ((offsets.end - offsets.start) as f64 * share).ceil() as i64;
+    Stretch { partition: *partition, offsets: offsets.end - records..offsets.end }
+}
+
+/// What stands before the newest.
+fn up_to((all, newest): (&Stretch, Stretch)) -> Stretch {
+    Stretch { partition: all.partition, offsets: all.offsets.start..newest.offsets.start }
+}
+
+/// Records that were passed on.
+#[derive(Default)]
+struct Passed {
+    records: usize,
+    bytes: usize,
+}
+
+async fn pass_on(
+    log: &dyn Log,
+    stretches: Vec<Stretch>,
+    send: &mpsc::Sender<Vec<StoredRecord>>,
+    most_bytes: usize,
+) -> Result<Passed, LogError> {
     let mut scan = log.scan(stretches).await?;
-    let (mut count, mut bytes) = (0, 0);
-    while bytes < MAX_BYTES
+    let mut passed = Passed::default();
+    while passed.bytes < most_bytes
         && let Some(records) = scan.next().await?
     {
-        count += records.len();
-        bytes += records.iter().map(|stored| stored.record.memory()).sum::<usize>();
+        passed.records += records.len();
+        passed.bytes += records.iter().map(|stored| stored.record.memory()).sum::<usize>();
         if send.send(records).await.is_err() {
             break;
         }
     }
-    Ok(count)
+    Ok(passed)
 }
 
 #[cfg(test)]
@@ -123,6 +162,7 @@ mod tests {
     use super::*;
     use crate::log::double::Double;
     use crate::log::{Placed, Record};
+    use bytes::Bytes;
 
     #[test]
     fn the_more_partitions_come_and_the_more_a_record_holds_the_fewer_are_looked_at() {
@@ -145,6 +185,27 @@ mod tests {
             let records = before.next().await;
             seen.extend(records.iter().map(|stored| (stored.partition, stored.offset)));
         }
-        assert_eq!(seen, [(0, 1), (0, 2), (1, 0)]);
+        assert_eq!(seen, [(0, 2), (0, 1), (1, 0)]);
+    }
+
+    #[tokio::test]
+    async fn of_large_records_the_newest_are_looked_at() {
+        let log = Double::new("traces", 2);
+        let value = Bytes::from(vec![0; 1 << 20]);
+        let large = |partition| Placed {
+            partition,
+            record: Record { value: value.clone(), ..Record::default() },
+        };
+        drop(log.append((0..400).map(|number| large(number % 2)).collect()).unwrap());
+        let mut before = Before::new(log);
+        before.look([0, 1].map(|partition| Stretch { partition, offsets: 0..200 }));
+        let mut seen = Vec::new();
+        while before.is_on() {
+            let records = before.next().await;
+            seen.extend(records.iter().map(|stored| stored.offset));
+        }
+        let oldest = seen.iter().min();
+        assert!((30..70).contains(&seen.len()), "{} MiB", seen.len());
+        assert!(oldest.is_some_and(|oldest| *oldest >= 200 - 35), "{oldest:?}");
     }
 }
