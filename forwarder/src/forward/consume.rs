@@ -198,14 +198,21 @@ impl Consumer {
         self.lanes.push(item);
     }
 
-    /// A record that is settled already, or will be by whoever has it.
+    /// A record that is not to be delivered, or not now.
     fn suppress(&self, due: Due, spans: u64) {
-        if due != Due::Overtook {
-            self.metrics.suppressed_records.inc();
-        }
-        if due == Due::Repeat {
-            // Accepted twice, so it must be taken out of the sum once.
-            self.metrics.suppressed_spans.inc_by(spans);
+        match due {
+            Due::New | Due::Overtook => {}
+            Due::Later => {
+                self.metrics.fresh_let_go_records.inc();
+            }
+            Due::Settled => {
+                self.metrics.suppressed_records.inc();
+            }
+            Due::Repeat => {
+                self.metrics.suppressed_records.inc();
+                // Accepted twice, so it must be taken out of the sum once.
+                self.metrics.suppressed_spans.inc_by(spans);
+            }
         }
     }
 

@@ -18,6 +18,8 @@ pub enum Due {
     Settled,
     /// It overtook: it is settled, or on its way.
     Overtook,
+    /// It cannot overtake: it is when its turn comes.
+    Later,
 }
 
 /// What a record says of itself and of those before it.
@@ -77,7 +79,8 @@ impl Partition {
             next: committed.map(|committed| committed.max(start)),
             log_start: start,
             overrun: committed.map_or(0, |committed| (start - committed).max(0) as u64),
-            position: committed,
+            // Where the reader begins: what overtakes before it has read anything is committed with that.
+            position: committed.or(log_start),
             is_behind: false,
         }
     }
@@ -146,15 +149,17 @@ impl Partition {
         (original < stored.offset || self.overtaken.knows(original)).then_some(original)
     }
 
-    /// A fresh record comes before its turn: whether it is to be delivered, or `None` when it is known already, or the
-    /// next commit would have no room for it.
+    /// A fresh record comes before its turn: whether it is to be delivered, or `None` when it is known already.
     pub fn overtake(&mut self, stored: &StoredRecord) -> Option<Due> {
         let offset = stored.offset;
-        // Nothing overtakes while nothing can be committed.
-        let next = self.next.filter(|next| offset >= *next)?;
-        if self.overtaken.is_full() || self.overtaken.knows(offset) {
+        let next = self.next.or(self.position);
+        if next.is_some_and(|next| offset < next) || self.overtaken.knows(offset) {
             return None;
         }
+        // What no commit can tell of does not overtake.
+        let Some(next) = next.filter(|_| !self.overtaken.is_full()) else {
+            return Some(Due::Later);
+        };
         match self.original(stored, Stamp::of(&stored.record).as_ref()) {
             None => {
                 self.overtaken.begin(offset);
@@ -165,7 +170,7 @@ impl Partition {
                 self.is_behind = true;
                 Some(Due::Repeat)
             }
-            Some(_) => None,
+            Some(_) => Some(Due::Later),
         }
     }
 

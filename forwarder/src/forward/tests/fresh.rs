@@ -1,7 +1,7 @@
 //! Fresh records overtake a backlog: each is delivered once, whoever reads it first, and the account knows nothing of it.
 
 use super::*;
-use crate::ledger::{Kept, Stamp};
+use crate::ledger::{Fate, Kept, Stamp};
 use crate::log::double::records;
 use crate::log::{Assignment, Record, StoredRecord};
 
@@ -66,6 +66,18 @@ async fn a_fresh_record_that_the_reader_in_order_meets_overtakes_what_it_has_rea
     rig.fake.is_slow.send_replace(false);
     rig.until("all is committed", |rig| rig.log.committed(0) == Some(101)).await;
     assert_eq!(rig.taken().len(), 101, "each once");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_fresh_record_overtakes_a_partition_of_which_nothing_was_read_yet() {
+    let rig = with_a_backlog(single()).await;
+    let assignment = Assignment { partition: 1, log_start: Some(40), ..Assignment::default() };
+    rig.log.tell(Event::Assigned(vec![assignment]));
+    rig.until("it is read too", |rig| rig.log.asked_since().len() == 2).await;
+    rig.log.tell_recent(records(1, 100, ["fresh"].map(value)));
+    rig.until("a commit knows it", |rig| rig.log.committed(1) == Some(40)).await;
+    let kept = Kept::decode(40, &rig.log.metadata(1));
+    assert_eq!((kept.ahead.runs.len(), kept.ahead.fate(100)), (1, Some(Fate::Delivered)));
 }
 
 #[tokio::test(start_paused = true)]
