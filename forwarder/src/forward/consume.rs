@@ -53,7 +53,11 @@ pub async fn run(
     let deliverer = Arc::new(Deliverer {
         destination,
         gate: Gate::new(settings.backoff_min, settings.backoff_max),
-        pace: Pace::new(settings.slow_answer, metrics.send_rate_limit.clone()),
+        pace: Pace::new(
+            settings.requests_in_flight,
+            settings.slow_answer,
+            metrics.send_rate_limit.clone(),
+        ),
         dead_letters: DeadLetters::new(dead_letters, log.topic(), metrics.clone()),
         metrics: metrics.clone(),
     });

@@ -20,7 +20,10 @@ const ROUND: Duration = Duration::from_secs(1);
 const LOOK: Duration = Duration::from_millis(50);
 /// How soon a request looks again that let a fresh one go first.
 const LOOK_SOON: Duration = Duration::from_millis(2);
-/// What one request may take of the rate, in seconds: whoever comes behind it waits for so long.
+/// What may be under way together, in seconds of the rate: a destination that takes less than the rate has so much before it, and no
+/// more, and answers in time.
+const IN_FLIGHT_SECONDS: f64 = 1.0;
+/// What one request may take of the rate, in seconds, however few go at once: whoever comes behind it waits for so long.
 const REQUEST_SECONDS: f64 = 0.5;
 /// Never slower than this, spans a second.
 const LEAST: f64 = 50.0;
@@ -37,6 +40,8 @@ pub struct Pace {
     shown: Gauge,
     /// The spans of one request, at most.
     limit: watch::Sender<u64>,
+    /// What one request may take of the rate, in seconds.
+    share: f64,
     /// An answer that takes longer is a sign to go slower.
     slow: Duration,
 }
@@ -63,8 +68,8 @@ struct State {
 }
 
 impl Pace {
-    /// Without a limit. An answer that takes longer than `slow` is a sign to go slower.
-    pub fn new(slow: Duration, shown: Gauge) -> Self {
+    /// Without a limit. So many requests go at once; an answer that takes longer than `slow` is a sign to go slower.
+    pub fn new(requests: usize, slow: Duration, shown: Gauge) -> Self {
         let now = Instant::now();
         let state = State {
             rate: None,
@@ -78,7 +83,8 @@ impl Pace {
             now: 0.0,
             before: 0.0,
         };
-        Self { state: Mutex::new(state), shown, limit: watch::Sender::new(u64::MAX), slow }
+        let share = (IN_FLIGHT_SECONDS / requests.max(1) as f64).min(REQUEST_SECONDS);
+        Self { state: Mutex::new(state), shown, limit: watch::Sender::new(u64::MAX), share, slow }
     }
 
     /// Waits until so many spans may go; fresh ones before the others.
@@ -106,7 +112,7 @@ impl Pace {
         self.lock().take(spans, lane, Instant::now())
     }
 
-    /// The spans of one request, at most: `most`, or what the rate gives in half a second.
+    /// The spans of one request, at most: `most`, or its share of the rate.
     pub fn request_spans(&self, most: u64) -> u64 {
         (*self.limit.borrow()).clamp(1, most.max(1))
     }
@@ -117,7 +123,7 @@ impl Pace {
         state.count(spans as f64);
         if after > self.slow {
             state.decrease(DECREASE_WHEN_SLOW);
-        } else {
+        } else if !state.is_above_what_is_taken(after) {
             state.increase(spans as f64);
         }
         self.show(&state);
@@ -141,7 +147,7 @@ impl Pace {
 
     fn show(&self, state: &State) {
         self.shown.set(state.rate.unwrap_or(0.0) as i64);
-        let limit = state.rate.map_or(u64::MAX, |rate| (rate * REQUEST_SECONDS) as u64);
+        let limit = state.rate.map_or(u64::MAX, |rate| (rate * self.share) as u64);
         self.limit.send_replace(limit);
     }
 
@@ -201,6 +207,13 @@ impl State {
         self.before.max(self.now)
     }
 
+    /// The rate is not what limits: a higher one would only put more before the destination. (Congestion window validation,
+    /// RFC 7661, has the half, too.)
+    fn is_above_what_is_taken(&self, after: Duration) -> bool {
+        let is_under_way_for_long = after.as_secs_f64() > IN_FLIGHT_SECONDS;
+        is_under_way_for_long && self.rate.is_some_and(|rate| self.delivered() < rate / 2.0)
+    }
+
     fn decrease(&mut self, factor: f64) {
         if self.decreased.is_some_and(|last| last.elapsed() < ROUND) {
             return;
@@ -242,7 +255,7 @@ mod tests {
     const REQUEST: u64 = 250;
 
     fn pace() -> Pace {
-        Pace::new(Duration::from_secs(5), Gauge::default())
+        Pace::new(8, Duration::from_secs(5), Gauge::default())
     }
 
     /// A destination that takes so many spans a second, and says so when it is asked to take more.
@@ -340,19 +353,19 @@ mod tests {
         let pace = Arc::new(pace());
         pace.begin_again();
         let limit = pace.request_spans(8_192);
-        assert_eq!(limit, 1_000, "half a second of it");
+        assert_eq!(limit, 250, "of eight they are a second's worth");
         for _ in 0..8 {
             let pace = pace.clone();
             tokio::spawn(async move {
                 loop {
-                    pace.wait(1_000, Lane::InOrder).await;
+                    pace.wait(limit, Lane::InOrder).await;
                 }
             });
         }
         for _ in 0..10 {
             let start = Instant::now();
             pace.wait(10, Lane::Fresh).await;
-            assert!(start.elapsed() <= Duration::from_millis(510), "{:?}", start.elapsed());
+            assert!(start.elapsed() <= Duration::from_millis(130), "{:?}", start.elapsed());
         }
     }
 

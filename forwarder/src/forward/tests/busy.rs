@@ -57,6 +57,30 @@ impl Export for Busy {
     }
 }
 
+/// Takes so many spans a second, one request after the other, and answers each when it has them.
+struct Slow {
+    rate: f64,
+    done: Mutex<Instant>,
+    /// When it was asked, and how long that took.
+    answers: Mutex<Vec<(Instant, Duration)>>,
+}
+
+#[async_trait]
+impl Export for Slow {
+    async fn export(&self, request: &Request) -> Outcome {
+        let asked = Instant::now();
+        let done = {
+            let mut done = self.done.lock().unwrap();
+            let work = Duration::from_secs_f64(request.spans as f64 / self.rate);
+            *done = done.max(asked) + work;
+            *done
+        };
+        tokio::time::sleep_until(done).await;
+        self.answers.lock().unwrap().push((asked, asked.elapsed()));
+        Outcome::Delivered
+    }
+}
+
 /// Before a destination that is away for so long, and takes so many spans a second then.
 fn before(away: Duration, rate: f64) -> (Arc<Deliverer>, Arc<Busy>) {
     let back = Instant::now() + away;
@@ -67,16 +91,19 @@ fn before(away: Duration, rate: f64) -> (Arc<Deliverer>, Arc<Busy>) {
         took: Mutex::default(),
         pushed_back: Mutex::default(),
     });
+    (deliverer(busy.clone()), busy)
+}
+
+fn deliverer(destination: Arc<dyn Export>) -> Arc<Deliverer> {
     let metrics =
         Arc::new(Metrics::register(&mut prometheus_client::registry::Registry::default()));
-    let deliverer = Deliverer {
-        destination: busy.clone(),
+    Arc::new(Deliverer {
+        destination,
         gate: Gate::new(Duration::from_millis(500), Duration::from_secs(1)),
-        pace: Pace::new(Duration::from_secs(5), metrics.send_rate_limit.clone()),
+        pace: Pace::new(8, Duration::from_secs(5), metrics.send_rate_limit.clone()),
         dead_letters: DeadLetters::new(Double::new("traces.dlq", 1), "traces", metrics.clone()),
         metrics,
-    };
-    (Arc::new(deliverer), busy)
+    })
 }
 
 fn batch(lane: Lane, records: i64) -> Vec<Item> {
@@ -121,6 +148,43 @@ async fn what_waited_for_a_destination_does_not_come_all_at_once_when_it_is_back
         let soon: u64 = within(Duration::from_secs(1)).map(|(_, spans)| spans).sum();
         assert!(soon <= of_one + 6_000, "{soon} spans in the first second: {took:?}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_destination_that_takes_less_than_the_rate_answers_in_time_all_the_same() {
+    const TIME: Duration = Duration::from_secs(300);
+    const RATE: u64 = 3_000;
+    let begun = Instant::now();
+    let done = Mutex::new(begun);
+    let slow = Arc::new(Slow { rate: RATE as f64, done, answers: Mutex::default() });
+    let deliverer = deliverer(slow.clone());
+    let mut tasks = JoinSet::new();
+    for _ in 0..8 {
+        let deliverer = deliverer.clone();
+        tasks.spawn(async move {
+            while begun.elapsed() < TIME {
+                let records = deliverer.pace.request_spans(8_192) / SPANS_A_RECORD;
+                deliverer.deliver(&batch(Lane::InOrder, records.max(1) as i64)).await;
+            }
+        });
+    }
+    tasks.join_all().await;
+    let sent = deliverer.metrics.sent_spans();
+    let possible = RATE * TIME.as_secs();
+    let answers = slow.answers.lock().unwrap();
+    let later = answers.iter().filter(|(asked, _)| *asked > begun + TIME / 5);
+    let slowest = later.map(|(_, took)| *took).max().unwrap();
+    println!(
+        "{sent} {possible} {slowest:?} {} {:?}",
+        answers.len(),
+        answers
+            .iter()
+            .step_by(100)
+            .map(|(asked, took)| (asked.duration_since(begun), *took))
+            .collect::<Vec<_>>()
+    );
+    assert!(sent * 10 > possible * 9, "{sent} of {possible}");
+    assert!(slowest < Duration::from_secs(3), "{slowest:?}");
 }
 
 #[tokio::test(start_paused = true)]
