@@ -2,7 +2,7 @@
 
 use super::before::Before;
 use super::dead_letter::DeadLetters;
-use super::deliver::{Deliverer, Item, Origin};
+use super::deliver::{Deliverer, Item};
 use super::export::Export;
 use super::format;
 use super::fresh::FreshReader;
@@ -12,8 +12,8 @@ use super::lanes::{Batch, Lane, Lanes};
 use super::metrics::{Metrics, now_ms};
 use super::pace::Pace;
 use super::partition::{Arrival, Due, Partition};
+use super::progress::{Done, Progress};
 use super::settings::Settings;
-use crate::ledger::Fate;
 use crate::log::{
     Assignment, Commit, Event, Log, LogError, Reader, Revocation, StoredRecord, Stretch,
 };
@@ -72,6 +72,7 @@ pub async fn run(
         settings,
         metrics,
         partitions: BTreeMap::new(),
+        progress: Progress::default(),
         epoch: 0,
         in_flight: JoinSet::new(),
     };
@@ -81,13 +82,6 @@ pub async fn run(
 /// The next event; without room for records, the next that is none: a revocation must be answered all the same.
 async fn next(reader: &mut dyn Reader, has_room: bool) -> Result<Event, LogError> {
     if has_room { reader.next().await } else { reader.next_change().await }
-}
-
-/// Records of one request, settled.
-struct Done {
-    lane: Lane,
-    settled: Vec<(Origin, Fate)>,
-    bytes: usize,
 }
 
 pub(super) struct Consumer {
@@ -100,6 +94,7 @@ pub(super) struct Consumer {
     pub(super) settings: Settings,
     pub(super) metrics: Arc<Metrics>,
     pub(super) partitions: BTreeMap<u32, Partition>,
+    pub(super) progress: Progress,
     epoch: u64,
     pub(super) lanes: Lanes,
     in_flight: JoinSet<Done>,
@@ -253,31 +248,14 @@ impl Consumer {
     fn hand_out(&mut self) {
         let most_spans = self.deliverer.pace.request_spans(self.settings.max_request_spans);
         while let Some(Batch { lane, items, bytes }) = self.lanes.next_batch(most_spans) {
-            let deliverer = self.deliverer.clone();
+            let (deliverer, teller) = (self.deliverer.clone(), self.progress.teller(lane));
             self.in_flight.spawn(async move {
-                Done { lane, settled: deliverer.deliver(&items).await, bytes }
+                deliverer.deliver(&items, |settled| teller.settled(settled)).await;
+                Done { lane, bytes }
             });
         }
         self.metrics.held_bytes.set(self.lanes.held_bytes(Lane::InOrder) as i64);
         self.metrics.fresh_held_bytes.set(self.lanes.held_bytes(Lane::Fresh) as i64);
-    }
-
-    fn done(&mut self, done: Done) {
-        self.lanes.done(done.lane, done.bytes);
-        if done.lane == Lane::Fresh {
-            self.metrics.fresh_settled_records.inc_by(done.settled.len() as u64);
-        }
-        let is_of_one = |one: &(Origin, Fate), next: &(Origin, Fate)| {
-            (one.0.partition, one.0.epoch) == (next.0.partition, next.0.epoch)
-        };
-        for run in done.settled.chunk_by(is_of_one) {
-            if let Some((origin, _)) = run.first()
-                && let Some(partition) = self.partitions.get_mut(&origin.partition)
-                && partition.epoch == origin.epoch
-            {
-                partition.settled(run.iter().map(|(origin, fate)| (origin.offset, *fate)));
-            }
-        }
     }
 
     async fn tick(&mut self) {
@@ -303,6 +281,7 @@ impl Consumer {
     }
 
     fn commits_of(&mut self, wanted: impl Fn(u32) -> bool) -> Vec<Commit> {
+        self.take_progress();
         let ours = self.partitions.iter_mut().filter(|(partition, _)| wanted(**partition));
         let commit = |(partition, state): (&u32, &mut Partition)| state.commit(*partition);
         ours.filter_map(commit).collect()

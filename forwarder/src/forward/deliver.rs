@@ -81,12 +81,11 @@ pub struct Deliverer {
 }
 
 impl Deliverer {
-    /// Returns when every item is settled, with what became of it. All are of one lane.
-    pub async fn deliver(&self, items: &[Item]) -> Vec<(Origin, Fate)> {
-        let mut settled = Vec::with_capacity(items.len());
+    /// Returns when every item is settled; says what became of each as soon as it is known. All are of one lane.
+    pub async fn deliver(&self, items: &[Item], settle: impl Fn(Vec<(Origin, Fate)>)) {
         for item in items {
             if let Err(reason) = &item.payload {
-                settled.push(self.dead_letter(item, Fault::NotUnderstood, reason).await);
+                settle(vec![self.dead_letter(item, Fault::NotUnderstood, reason).await]);
             }
         }
         let understood: Vec<&Item> = items.iter().filter(|item| item.payload.is_ok()).collect();
@@ -100,16 +99,16 @@ impl Deliverer {
             match outcome {
                 Outcome::Delivered => {
                     self.metrics.delivered(part.len() as u64, spans(part));
-                    settled.extend(part.iter().map(|item| (item.origin, Fate::Delivered)));
+                    settle(part.iter().map(|item| (item.origin, Fate::Delivered)).collect());
                 }
                 Outcome::Partial { rejected_spans, message } => {
-                    settled.extend(self.left_out(part, rejected_spans, &message).await);
+                    settle(self.left_out(part, rejected_spans, &message).await);
                 }
                 Outcome::Refused { reason } if part.len() == 1 => {
-                    settled.push(self.refused(part[0], reason).await);
+                    settle(vec![self.refused(part[0], reason).await]);
                 }
                 Outcome::TooLarge { reason } if part.len() == 1 => {
-                    settled.push(self.divide(part[0], Outcome::TooLarge { reason }).await);
+                    settle(vec![self.divide(part[0], Outcome::TooLarge { reason }).await]);
                 }
                 // The guilty record is in one of the halves; the destination took nothing of this request.
                 Outcome::Refused { .. } | Outcome::TooLarge { .. } => parts.extend(tried.halves()),
@@ -128,7 +127,6 @@ impl Deliverer {
                 Outcome::Failed { .. } => parts.insert(0, tried),
             }
         }
-        settled
     }
 
     /// What the answer to one request with all of it means, and how long it took; `None` when it is to be divided, being more than

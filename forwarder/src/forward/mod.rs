@@ -25,6 +25,7 @@ mod overtake;
 mod overtaken;
 mod pace;
 mod partition;
+mod progress;
 mod repeats;
 mod room;
 mod send;

@@ -200,6 +200,15 @@ async fn a_request_that_is_too_much_for_the_time_it_has_is_divided() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_is_delivered_of_a_divided_request_is_committed_before_the_rest() {
+    let rig = Rig::start(Settings::default());
+    rig.log.assign(0);
+    rig.log.tell_records(0, 0, (0..48).map(|i| value(&format!("heavy {i:02}"))));
+    rig.until("a part is committed", |rig| rig.log.committed(0) == Some(6)).await;
+    assert!(rig.taken().len() < 24, "the rest is under way");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_request_that_the_destination_does_not_live_through_is_divided() {
     let rig = Rig::start(Settings::default());
     rig.log.assign(0);

@@ -8,6 +8,7 @@ use super::super::pace::Pace;
 use super::super::{dead_letter::DeadLetters, export::Export};
 use super::*;
 use crate::log::StoredRecord;
+use std::sync::atomic::{AtomicI64, Ordering};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
@@ -127,8 +128,12 @@ fn backlog(deliverer: &Arc<Deliverer>, records: i64) -> JoinSet<()> {
     for _ in 0..8 {
         let deliverer = deliverer.clone();
         tasks.spawn(async move {
-            let settled = deliverer.deliver(&batch(Lane::InOrder, records)).await;
-            assert_eq!(settled.len() as i64, records);
+            let told = AtomicI64::new(0);
+            let tell = |settled: Vec<_>| {
+                told.fetch_add(settled.len() as i64, Ordering::Relaxed);
+            };
+            deliverer.deliver(&batch(Lane::InOrder, records), tell).await;
+            assert_eq!(told.into_inner(), records);
         });
     }
     tasks
@@ -164,7 +169,7 @@ async fn a_destination_that_takes_less_than_the_rate_answers_in_time_all_the_sam
         tasks.spawn(async move {
             while begun.elapsed() < TIME {
                 let records = deliverer.pace.request_spans(8_192) / SPANS_A_RECORD;
-                deliverer.deliver(&batch(Lane::InOrder, records.max(1) as i64)).await;
+                deliverer.deliver(&batch(Lane::InOrder, records.max(1) as i64), drop).await;
             }
         });
     }
@@ -195,7 +200,7 @@ async fn fresh_spans_are_soon_taken_by_a_busy_destination_though_a_backlog_waits
     let mut slowest = Duration::ZERO;
     while waiting.try_join_next().is_some() || waiting.len() > 4 {
         let since = Instant::now();
-        deliverer.deliver(&batch(Lane::Fresh, 1)).await;
+        deliverer.deliver(&batch(Lane::Fresh, 1), drop).await;
         slowest = slowest.max(since.elapsed());
         sleep(Duration::from_millis(100)).await;
     }
