@@ -320,7 +320,14 @@ impl Consumer {
             if !self.deliverer.gate.is_open() {
                 return;
             }
-            match timeout_at(deadline, self.in_flight.join_next()).await {
+            let joined = tokio::select! {
+                joined = timeout_at(deadline, self.in_flight.join_next()) => joined,
+                settled = self.progress.next() => {
+                    self.settled(settled);
+                    continue;
+                }
+            };
+            match joined {
                 Ok(Some(Ok(done))) => self.done(done),
                 Ok(Some(Err(_)) | None) | Err(_) => return,
             }

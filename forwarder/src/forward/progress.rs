@@ -21,7 +21,8 @@ pub struct Progress {
     told: UnboundedReceiver<Settled>,
 }
 
-struct Settled {
+/// Records of one request.
+pub struct Settled {
     lane: Lane,
     records: Vec<(Origin, Fate)>,
 }
@@ -44,6 +45,14 @@ impl Progress {
     pub fn teller(&self, lane: Lane) -> Teller {
         Teller { lane, tell: self.tell.clone() }
     }
+
+    /// What was told next; waits for ever while nobody tells anything. Cancel safe.
+    pub async fn next(&mut self) -> Settled {
+        match self.told.recv().await {
+            Some(settled) => settled,
+            None => std::future::pending().await,
+        }
+    }
 }
 
 impl Teller {
@@ -62,15 +71,15 @@ impl Consumer {
 
     /// Marks what was settled since the last time.
     pub(super) fn take_progress(&mut self) {
-        while let Ok(Settled { lane, records }) = self.progress.told.try_recv() {
-            if lane == Lane::Fresh {
-                self.metrics.fresh_settled_records.inc_by(records.len() as u64);
-            }
-            self.settled(&records);
+        while let Ok(settled) = self.progress.told.try_recv() {
+            self.settled(settled);
         }
     }
 
-    fn settled(&mut self, records: &[(Origin, Fate)]) {
+    pub(super) fn settled(&mut self, Settled { lane, records }: Settled) {
+        if lane == Lane::Fresh {
+            self.metrics.fresh_settled_records.inc_by(records.len() as u64);
+        }
         let is_of_one = |one: &(Origin, Fate), next: &(Origin, Fate)| {
             (one.0.partition, one.0.epoch) == (next.0.partition, next.0.epoch)
         };

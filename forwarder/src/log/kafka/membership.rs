@@ -58,7 +58,7 @@ fn turn(consumer: &MemberConsumer, member: &Member, pages: &mut Pages) {
         if member.fetched.has_room() {
             set_paused(consumer, member, false);
         }
-    } else if !member.fetched.wait_for_room(PATIENCE) {
+    } else if !member.fetched.wait_for_room(PATIENCE) && member.has_started() {
         set_paused(consumer, member, true);
     }
     let mut patience = POLL;

@@ -13,7 +13,7 @@ use rdkafka::consumer::{CommitMode, Consumer};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, Mutex, Weak};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 use tokio::task::{self, spawn_blocking};
@@ -67,6 +67,7 @@ impl KafkaReader {
             reach: Reach::new(client, cluster.brokers()),
             stopping: stopping.clone(),
             paused: AtomicBool::new(false),
+            came: Mutex::default(),
             hand_over: hand_over(cluster),
         };
         let config = cluster.consumer(group, ahead_bytes / 4);

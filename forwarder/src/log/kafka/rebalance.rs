@@ -13,8 +13,8 @@ use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{Offset, TopicPartitionList};
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
@@ -25,6 +25,8 @@ use tracing::{debug, error, info, warn};
 const ASK: Duration = Duration::from_secs(2);
 /// How long the questions for log starts and ends may take together; what is not answered is not told.
 const ASK_ENDS: Duration = Duration::from_secs(3);
+/// So long after partitions came they have started, or wait for a broker.
+const STARTING: Duration = Duration::from_secs(5);
 /// How often a revocation looks for its answer.
 const LOOK: Duration = Duration::from_millis(5);
 
@@ -36,8 +38,10 @@ pub(super) struct Member {
     pub(super) reach: Reach,
     /// The reader closes: nothing is told or committed any more.
     pub(super) stopping: Arc<AtomicBool>,
-    /// Fetching rests, for partitions that come too.
+    /// Fetching rests.
     pub(super) paused: AtomicBool,
+    /// When partitions came last.
+    pub(super) came: Mutex<Option<Instant>>,
     /// How long a revocation waits for its answer.
     pub(super) hand_over: Duration,
 }
@@ -72,15 +76,30 @@ impl Member {
         let committed = self.committed(consumer, partitions);
         let starts = committed.as_deref().map(|all| self.tell_assigned(consumer, all));
         let list = starts.unwrap_or_else(|| partitions.clone());
+        self.lets_start(consumer);
         let done = match consumer.rebalance_protocol() {
             RebalanceProtocol::Cooperative => consumer.incremental_assign(&list),
             _ => consumer.assign(&list),
         };
         if let Err(error) = done {
             error!(topic = self.topic, %error, "partitions could not be assigned");
-        } else if self.paused.load(Ordering::Acquire) {
-            self.report("pause", consumer.pause(&list));
         }
+    }
+
+    /// What comes is not paused for a while: librdkafka numbers the start of a partition in a thread of its own, and a pause that
+    /// is numbered behind it and comes before it makes it outdated. That partition would never be read.
+    fn lets_start(&self, consumer: &BaseConsumer<Self>) {
+        if self.paused.swap(false, Ordering::AcqRel) {
+            let resumed = consumer.assignment().and_then(|all| consumer.resume(&all));
+            self.report("resume", resumed);
+        }
+        *self.came.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+    }
+
+    /// Whether all partitions that came have started for certain.
+    pub(super) fn has_started(&self) -> bool {
+        let came = *self.came.lock().unwrap_or_else(PoisonError::into_inner);
+        came.is_none_or(|came| came.elapsed() >= STARTING)
     }
 
     /// Asks until it is answered: to start without the committed offsets would be to start anew.
