@@ -107,27 +107,32 @@ async fn scan(
     stretches: Vec<Stretch>,
     send: mpsc::Sender<Vec<StoredRecord>>,
 ) -> Result<usize, LogError> {
-    let newest: Vec<Stretch> = stretches.iter().map(|all| last(all, 1.0 / NEWEST)).collect();
-    let of_newest = pass_on(log, newest.clone(), &send, MAX_BYTES).await?;
-    let others: Vec<Stretch> = stretches.iter().zip(newest).map(up_to).collect();
+    let (newest, others): (Vec<Stretch>, Vec<Stretch>) = stretches.iter().map(divided).unzip();
+    let of_newest = pass_on(log, newest, &send, MAX_BYTES).await?;
     let mean = of_newest.bytes as f64 / of_newest.records.max(1) as f64;
     let left = MAX_BYTES.saturating_sub(of_newest.bytes);
-    let records: i64 = others.iter().map(|all| all.offsets.end - all.offsets.start).sum();
+    let records: i64 = others.iter().map(length).sum();
     let share = left as f64 / (mean * records as f64).max(1.0);
     let others = others.iter().map(|all| last(all, share.min(1.0))).collect();
     Ok(of_newest.records + pass_on(log, others, &send, left).await?.records)
 }
 
-/// The last records of a stretch, this share of them.
-fn last(all: &Stretch, share: f64) -> Stretch {
-    let Stretch { partition, offsets } = all;
-    let records = ((offsets.end - offsets.start) as f64 * share).ceil() as i64;
-    Stretch { partition: *partition, offsets: offsets.end - records..offsets.end }
+/// The newest records of a stretch, and those before them.
+fn divided(all: &Stretch) -> (Stretch, Stretch) {
+    let newest = last(all, 1.0 / NEWEST);
+    let others = all.offsets.start..newest.offsets.start;
+    (newest, Stretch { partition: all.partition, offsets: others })
 }
 
-/// What stands before the newest.
-fn up_to((all, newest): (&Stretch, Stretch)) -> Stretch {
-    Stretch { partition: all.partition, offsets: all.offsets.start..newest.offsets.start }
+/// The last records of a stretch, this share of them.
+fn last(all: &Stretch, share: f64) -> Stretch {
+    let (records, end) = ((length(all) as f64 * share).ceil() as i64, all.offsets.end);
+    Stretch { partition: all.partition, offsets: end - records..end }
+}
+
+/// In records, where there are no gaps.
+fn length(stretch: &Stretch) -> i64 {
+    stretch.offsets.end - stretch.offsets.start
 }
 
 /// Records that were passed on.
@@ -171,6 +176,16 @@ mod tests {
         assert_eq!(records, [5_000, 5_000, 2_500, 5_000, 500, 5_000, 0]);
     }
 
+    /// Partition and offset of all that it looks at.
+    async fn all(mut before: Before) -> Vec<(u32, i64)> {
+        let mut seen = Vec::new();
+        while before.is_on() {
+            let records = before.next().await;
+            seen.extend(records.iter().map(|stored| (stored.partition, stored.offset)));
+        }
+        seen
+    }
+
     #[tokio::test]
     async fn what_comes_meanwhile_is_looked_at_next() {
         let log = Double::new("traces", 2);
@@ -180,12 +195,7 @@ mod tests {
         assert!(!before.is_on());
         before.look([Stretch { partition: 0, offsets: 1..3 }]);
         before.look([Stretch { partition: 1, offsets: 0..1 }]);
-        let mut seen = Vec::new();
-        while before.is_on() {
-            let records = before.next().await;
-            seen.extend(records.iter().map(|stored| (stored.partition, stored.offset)));
-        }
-        assert_eq!(seen, [(0, 2), (0, 1), (1, 0)]);
+        assert_eq!(all(before).await, [(0, 2), (0, 1), (1, 0)]);
     }
 
     #[tokio::test]
@@ -199,13 +209,9 @@ mod tests {
         drop(log.append((0..400).map(|number| large(number % 2)).collect()).unwrap());
         let mut before = Before::new(log);
         before.look([0, 1].map(|partition| Stretch { partition, offsets: 0..200 }));
-        let mut seen = Vec::new();
-        while before.is_on() {
-            let records = before.next().await;
-            seen.extend(records.iter().map(|stored| stored.offset));
-        }
-        let oldest = seen.iter().min();
+        let seen = all(before).await;
+        let oldest = seen.iter().map(|(_, offset)| *offset).min();
         assert!((30..70).contains(&seen.len()), "{} MiB", seen.len());
-        assert!(oldest.is_some_and(|oldest| *oldest >= 200 - 35), "{oldest:?}");
+        assert!(oldest.is_some_and(|oldest| oldest >= 200 - 35), "{oldest:?}");
     }
 }

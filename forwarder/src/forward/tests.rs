@@ -31,6 +31,11 @@ fn value(name: &str) -> Bytes {
     ExportTraceServiceRequest { resource_spans }.encode_to_vec().into()
 }
 
+/// So many of a kind, told apart by their numbers.
+fn numbered(kind: &str, count: usize) -> impl Iterator<Item = Bytes> {
+    (0..count).map(move |number| value(&format!("{kind} {number:02}")))
+}
+
 /// What a record with this span is held with.
 fn held(name: &str) -> usize {
     Record { value: value(name), ..Record::default() }.memory()
@@ -190,31 +195,31 @@ async fn while_the_destination_is_away_nothing_is_committed_and_then_all_is_deli
     assert_eq!(rig.taken().len(), 50, "each once");
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_request_that_is_too_much_for_the_time_it_has_is_divided() {
+async fn all_of_a_batch_are_delivered_once(kind: &str) {
     let rig = Rig::start(Settings::default());
     rig.log.assign(0);
-    rig.log.tell_records(0, 0, (0..50).map(|i| value(&format!("heavy {i:02}"))));
+    rig.log.tell_records(0, 0, numbered(kind, 50));
     rig.until("all is committed", |rig| rig.log.committed(0) == Some(50)).await;
     assert_eq!(rig.taken().len(), 50, "each once");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_that_is_too_much_for_the_time_it_has_is_divided() {
+    all_of_a_batch_are_delivered_once("heavy").await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn what_is_delivered_of_a_divided_request_is_committed_before_the_rest() {
     let rig = Rig::start(Settings::default());
     rig.log.assign(0);
-    rig.log.tell_records(0, 0, (0..48).map(|i| value(&format!("heavy {i:02}"))));
+    rig.log.tell_records(0, 0, numbered("heavy", 48));
     rig.until("a part is committed", |rig| rig.log.committed(0) == Some(6)).await;
     assert!(rig.taken().len() < 24, "the rest is under way");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_request_that_the_destination_does_not_live_through_is_divided() {
-    let rig = Rig::start(Settings::default());
-    rig.log.assign(0);
-    rig.log.tell_records(0, 0, (0..50).map(|i| value(&format!("deadly {i:02}"))));
-    rig.until("all is committed", |rig| rig.log.committed(0) == Some(50)).await;
-    assert_eq!(rig.taken().len(), 50, "each once");
+    all_of_a_batch_are_delivered_once("deadly").await;
 }
 
 #[tokio::test(start_paused = true)]

@@ -46,7 +46,7 @@ async fn an_outage_in_which_the_destination_says_500_costs_no_record() {
     let rig = Rig::start(Settings::default());
     rig.fake.is_away.send_replace(true);
     rig.log.assign(0);
-    rig.log.tell_records(0, 0, (0..50).map(|i| value(&format!("blame {i:02}"))));
+    rig.log.tell_records(0, 0, numbered("blame", 50));
     tokio::time::sleep(Duration::from_secs(2 * 3600)).await;
     assert_eq!((rig.log.committed(0), rig.metrics.dead_lettered_spans()), (None, 0));
     rig.fake.is_away.send_replace(false);

@@ -56,10 +56,10 @@ pub(super) fn serve(consumer: Arc<MemberConsumer>, topic: &Topic) {
 fn turn(consumer: &MemberConsumer, member: &Member, pages: &mut Pages) {
     if member.paused.load(Ordering::Acquire) {
         if member.fetched.has_room() {
-            set_paused(consumer, member, false);
+            member.set_paused(consumer, false);
         }
     } else if !member.fetched.wait_for_room(PATIENCE) && member.has_started() {
-        set_paused(consumer, member, true);
+        member.set_paused(consumer, true);
     }
     let mut patience = POLL;
     for _ in 0..AT_ONCE {
@@ -84,23 +84,6 @@ fn trouble(member: &Member, error: &KafkaError) {
         KafkaError::MessageConsumptionFatal(_) => member.fetched.fail(fatal(member, error)),
         // The context was told too, and librdkafka gets over it.
         error => debug!(topic = member.topic, %error, "poll"),
-    }
-}
-
-fn set_paused(consumer: &MemberConsumer, member: &Member, paused: bool) {
-    let all = consumer.assignment();
-    let done = all.and_then(|all| match (all.count(), paused) {
-        (0, _) => Ok(()),
-        (_, true) => consumer.pause(&all),
-        (_, false) => consumer.resume(&all),
-    });
-    match done {
-        Ok(()) => {
-            debug!(topic = member.topic, paused, "fetching");
-            member.paused.store(paused, Ordering::Release);
-        }
-        // Tried again at the next turn.
-        Err(error) => debug!(topic = member.topic, paused, %error, "could not pause or resume"),
     }
 }
 

@@ -89,11 +89,28 @@ impl Member {
     /// What comes is not paused for a while: librdkafka numbers the start of a partition in a thread of its own, and a pause that
     /// is numbered behind it and comes before it makes it outdated. That partition would never be read.
     fn lets_start(&self, consumer: &BaseConsumer<Self>) {
-        if self.paused.swap(false, Ordering::AcqRel) {
-            let resumed = consumer.assignment().and_then(|all| consumer.resume(&all));
-            self.report("resume", resumed);
+        if self.paused.load(Ordering::Acquire) {
+            self.set_paused(consumer, false);
         }
         *self.came.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+    }
+
+    /// Lets fetching rest, or go on, for all partitions that are ours.
+    pub(super) fn set_paused(&self, consumer: &BaseConsumer<Self>, paused: bool) {
+        let all = consumer.assignment();
+        let done = all.and_then(|all| match (all.count(), paused) {
+            (0, _) => Ok(()),
+            (_, true) => consumer.pause(&all),
+            (_, false) => consumer.resume(&all),
+        });
+        match done {
+            Ok(()) => {
+                debug!(topic = self.topic, paused, "fetching");
+                self.paused.store(paused, Ordering::Release);
+            }
+            // Tried again at the next turn.
+            Err(error) => debug!(topic = self.topic, paused, %error, "could not pause or resume"),
+        }
     }
 
     /// Whether all partitions that came have started for certain.
